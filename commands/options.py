@@ -1,0 +1,106 @@
+"""Arguments: the ones every command takes, and flags that are tied to a setting."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from configs.fields import Override, field_at, literal_choices
+from shared_utils.errors import ConfigurationError
+from shared_utils.settings import nearest
+
+SETTING_PREFIX = "setting:"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are `ConfigurationError`s that name the nearest right word."""
+
+    def __init__(
+        self, *, prog: str, description: str | None = None, epilog: str | None = None, add_help: bool = True
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            add_help=add_help,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print."""
+        raise ConfigurationError(message, hint=f"{self.prog} --help lists what is known")
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Raise for words that no argument took."""
+        word = unknown[0].split("=")[0]
+        guess = nearest(word, self._option_string_actions) if word.startswith("-") else None
+        hint = f"did you mean {guess}?" if guess else f"{self.prog} --help lists what is known"
+        raise ConfigurationError(f"unknown argument: {word}", hint=hint)
+
+
+def add_global_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every command; accepted before and after its name."""
+    group = parser.add_argument_group("options of every command")
+    group.add_argument("--config", action="append", default=[], metavar="FILE", help="one more YAML; later wins")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one setting; wins over files"
+    )
+    group.add_argument(
+        "--output-dir", metavar="DIR", default=None, help="where the run writes (commands that write a folder)"
+    )
+    add_setting(group, "--seed", "common.seed")
+    add_setting(group, "--device", "common.device")
+    add_setting(group, "--log-level", "common.log_level")
+    group.add_argument("--json", action="store_true", help="stdout holds one JSON object, the summary")
+    group.add_argument("--quiet", action="store_true", help="no progress, no log below warning")
+
+
+def add_setting(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+    flag: str,
+    path: str,
+) -> None:
+    """Tie a flag to a setting: meaning, choices and default come from its declaration.
+
+    The text that was typed is checked by the settings, like every other source.
+    """
+    field = field_at(path)
+    text = str(field.description).replace("%", "%%")
+    shown = f"{text} (default {_shown(field.default)}; {path})"
+    options: dict[str, Any] = {"dest": SETTING_PREFIX + path, "default": argparse.SUPPRESS, "help": shown}
+    if field.annotation is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
+        return
+    choices = literal_choices(field.annotation)
+    options["metavar"] = "{" + ",".join(map(str, choices)) + "}" if choices else _metavar(field.annotation)
+    if list[str] in getattr(field.annotation, "__args__", ()):
+        options["nargs"] = "+"
+    parser.add_argument(flag, **options)
+
+
+def overrides_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> list[Override]:
+    """What was typed on the command line, `--set` first, then flags."""
+    from configs.loader import parse_set  # reads YAML, which help does not need
+
+    overrides = [parse_set(text) for text in args.set]
+    flag_by_dest = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
+    for dest, value in vars(args).items():
+        if dest.startswith(SETTING_PREFIX):
+            typed = value[0] if isinstance(value, list) and len(value) == 1 else value
+            overrides.append(Override(dest.removeprefix(SETTING_PREFIX), typed, flag_by_dest[dest]))
+    return overrides
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return "none" if default is None else str(default)
+
+
+def _metavar(annotation: object) -> str:
+    text = str(annotation)
+    if "int" in text:
+        return "N"
+    return "X" if "float" in text else "TEXT"

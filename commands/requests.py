@@ -1,0 +1,37 @@
+"""From the settings to the requests that workflows take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.loader import to_yaml
+from configs.schema import ToolkitConfig
+from workflows.fine_tuning import FineTuneRequest
+
+
+def fine_tune_request(
+    config: ToolkitConfig,
+    run_dir: Path,
+    *,
+    train_data: Sequence[str] = (),
+    eval_data: str | None = None,
+    resume: str | None = None,
+    merge: bool = False,
+) -> FineTuneRequest:
+    """One fine-tuning, with the settings it needs and no others."""
+    return FineTuneRequest(
+        run_dir=run_dir,
+        train_data=tuple(train_data),
+        eval_data=eval_data,
+        lora=config.transfer_learning.lora,
+        checkpoint=config.checkpoint,
+        early_stopping=config.early_stopping,
+        evaluation=config.evaluation,
+        logging=config.logging,
+        seed=config.common.seed,
+        device=config.common.device,
+        config_yaml=to_yaml(config),
+        resume=resume,
+        merge=merge,
+    )

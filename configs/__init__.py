@@ -1,0 +1,1 @@
+"""The settings of all packages, put together and loaded."""

@@ -1,0 +1,20 @@
+"""From a trained model to one that answers: merging and chat."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deployment.adapter_merging import merge_adapter as merge_adapter
+    from deployment.chat_interface import ChatInterface as ChatInterface
+
+_MODULES = {"ChatInterface": "deployment.chat_interface", "merge_adapter": "deployment.adapter_merging"}
+__all__ = ["ChatInterface", "merge_adapter"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use, so that the package itself costs nothing."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

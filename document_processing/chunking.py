@@ -1,0 +1,241 @@
+"""Chunks that end at sentences, overlap by whole sentences and are exact slices of their text.
+
+A chunk is as full as its limit allows. A sentence that alone is longer than the limit is cut at a
+clause, else at a space, else anywhere. Work and memory stay linear in the text: sentences are found,
+counted and packed as a stream.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from document_processing.length_counters import LengthCounter
+from document_processing.sentences import Span, sentence_spans
+from shared_utils.errors import ConfigurationError
+
+# A longer span cannot fit into its limit: no token of ordinary text has that many characters.
+CHARACTERS_PER_UNIT = 16
+BATCH_CHARACTERS = 65_536  # counted in one call
+LONGEST_COUNTED_GAP = 8  # characters of white space counted with the sentence behind them
+
+_CLAUSE = re.compile(r"[;:,，；、：—–][\"'”’»)\]]*\s*|[，；、：]")
+_SPACE = re.compile(r"\s+")
+_LINE = re.compile(r"\n")
+
+
+class TextChunk(NamedTuple):
+    """`text[start:end]` and its length in the counter's unit."""
+
+    start: int
+    end: int
+    size: int
+
+
+class _Unit(NamedTuple):
+    """What a chunk is made of: a sentence, a code block, or a part of one that is too long."""
+
+    start: int
+    end: int
+    size: int  # as the first of a chunk
+    joined_size: int  # behind another, with the white space between
+    is_sentence: bool
+    adds_up: bool  # whether `joined_size` is exact, or only near
+
+
+def split_text(text: str, counter: LengthCounter, chunk_size: int, overlap_size: int = 0) -> Iterator[TextChunk]:
+    """The chunks of a text, in order.
+
+    Without overlap they cover every visible character once. The overlap of a chunk with the one before
+    consists of whole sentences and is at most `overlap_size`.
+
+    Raises:
+        ConfigurationError: `overlap_size` is not smaller than `chunk_size`.
+    """
+    if not 0 <= overlap_size < chunk_size:
+        raise ConfigurationError(
+            f"overlap_size ({overlap_size}) must be smaller than chunk_size ({chunk_size})",
+            hint="a tenth of chunk_size is common",
+        )
+    return _Packer(text, counter, chunk_size, overlap_size).chunks()
+
+
+def _added(window: list[_Unit]) -> int:
+    return window[0].size + sum(unit.joined_size for unit in window[1:]) if window else 0
+
+
+class _Packer:
+    def __init__(self, text: str, counter: LengthCounter, chunk_size: int, overlap_size: int) -> None:
+        self._text, self._counter = text, counter
+        self._limit, self._overlap_limit = chunk_size, overlap_size
+        self._window: list[_Unit] = []  # the chunk that is being filled
+        self._characters_per_unit = CHARACTERS_PER_UNIT // 4  # guessed, then learnt from each piece
+        self._window_size = 0
+        self._repeated = 0  # how many units of the window stood in the chunk before
+
+    def chunks(self) -> Iterator[TextChunk]:
+        for unit in self._units():
+            if self._window and self._window_size + unit.joined_size > self._limit:
+                yield from self._emit()
+                self._make_room_for(unit)
+            self._window_size += unit.joined_size if self._window else unit.size
+            self._window.append(unit)
+        while len(self._window) > self._repeated:
+            yield from self._emit()
+
+    def _set_window(self, window: list[_Unit], repeated: int) -> None:
+        self._window, self._repeated = window, repeated
+        self._window_size = _added(window)
+
+    def _make_room_for(self, unit: _Unit) -> None:
+        """Repeated sentences give way to new text, so every chunk brings some."""
+        while self._window and self._repeated and self._window_size + unit.joined_size > self._limit:
+            self._set_window(self._window[1:], self._repeated - 1)
+
+    def _emit(self) -> Iterator[TextChunk]:
+        """Yield the window as a chunk and leave in it what the next one repeats.
+
+        Where the sizes of sentences add up to that of the chunk only nearly, it is counted as a whole;
+        what turns out too long moves on into the next chunk.
+        """
+        window, repeated, surplus = self._window, self._repeated, list[_Unit]()
+        chunk = self._measured(window)
+        while chunk.size > self._limit and len(window) > 1:
+            if repeated:
+                window, repeated = window[1:], repeated - 1
+            else:
+                window, surplus = window[:-1], [window[-1], *surplus]
+            chunk = self._measured(window)
+        if chunk.size <= self._limit:
+            yield chunk
+        else:
+            yield from self._pieces(chunk.start, chunk.end, is_code=False)
+        tail = [] if surplus else self._tail_to_repeat(window)
+        self._set_window(tail + surplus, len(tail))
+
+    def _measured(self, window: list[_Unit]) -> TextChunk:
+        start, end = window[0].start, window[-1].end
+        if all(unit.adds_up for unit in window[1:]):
+            first = self._counter.count(self._text[start : window[0].end])
+            return TextChunk(start, end, first + sum(unit.joined_size for unit in window[1:]))
+        return self._counted(start, end)
+
+    def _tail_to_repeat(self, window: list[_Unit]) -> list[_Unit]:
+        # Estimated with some slack for the space in front of the first sentence, then counted.
+        first, size = len(window), -LONGEST_COUNTED_GAP
+        while first > 1 and window[first - 1].is_sentence:
+            size += window[first - 1].joined_size
+            if size > self._overlap_limit:
+                break
+            first -= 1
+        end = window[-1].end
+        while first < len(window) and self._counted(window[first].start, end).size > self._overlap_limit:
+            first += 1
+        return window[first:]
+
+    def _counted(self, start: int, end: int) -> TextChunk:
+        return TextChunk(start, end, self._counter.count(self._text[start:end]))
+
+    def _units(self) -> Iterator[_Unit]:
+        batch: list[Span] = []
+        characters, behind = 0, 0
+        for span in sentence_spans(self._text):
+            if span.end - span.start > self._limit * CHARACTERS_PER_UNIT:
+                yield from self._sized(batch, behind)
+                yield from self._units_of_long(span)
+                batch, characters, behind = [], 0, span.end
+                continue
+            batch.append(span)
+            characters += span.end - span.start
+            if characters >= BATCH_CHARACTERS:
+                yield from self._sized(batch, behind)
+                batch, characters, behind = [], 0, span.end
+        yield from self._sized(batch, behind)
+
+    def _sized(self, spans: list[Span], behind: int) -> Iterator[_Unit]:
+        """Spans with their sizes; `behind` is where the span before the first one ends."""
+        if not spans:
+            return
+        ends = [behind, *(span.end for span in spans)]
+        gaps = [span.start - end for span, end in zip(spans, ends, strict=False)]
+        texts = [
+            self._text[span.start - (gap if gap <= LONGEST_COUNTED_GAP else 0) : span.end]
+            for span, gap in zip(spans, gaps, strict=True)
+        ]
+        for span, gap, size in zip(spans, gaps, self._counter.count_many(texts), strict=True):
+            joined_size = size if gap <= LONGEST_COUNTED_GAP else size + gap
+            if size > self._limit or self._counter.counts_space:
+                size = self._counter.count(self._text[span.start : span.end])
+            if size > self._limit:
+                yield from self._units_of_long(span)
+            else:
+                adds_up = self._counter.adds_up and 0 < gap <= LONGEST_COUNTED_GAP
+                yield _Unit(span.start, span.end, size, joined_size, not span.is_code, adds_up)
+
+    def _units_of_long(self, span: Span) -> Iterator[_Unit]:
+        for piece in self._pieces(span.start, span.end, span.is_code):
+            yield _Unit(piece.start, piece.end, piece.size, piece.size + 1, is_sentence=False, adds_up=False)
+
+    def _pieces(self, start: int, end: int, is_code: bool) -> Iterator[TextChunk]:
+        """Cut what is longer than the limit; each piece is counted exactly."""
+        position = start
+        while position < end:
+            piece = self._first_piece(position, end, is_code)
+            yield piece
+            position = piece.end
+            while position < end and self._text[position].isspace():
+                position += 1
+
+    def _first_piece(self, start: int, end: int, is_code: bool) -> TextChunk:
+        stop = min(end, start + self._limit * self._characters_per_unit)
+        starts = self._counter.starts(self._text[start:stop])
+        while len(starts) <= self._limit and stop < min(end, start + self._limit * CHARACTERS_PER_UNIT):
+            stop = min(end, start + (stop - start) * 2, start + self._limit * CHARACTERS_PER_UNIT)
+            starts = self._counter.starts(self._text[start:stop])
+        # Half as much again as the last piece needed: more would be encoded for nothing, less twice.
+        self._characters_per_unit = min(CHARACTERS_PER_UNIT, 1 + 3 * (stop - start) // (2 * max(1, len(starts))))
+        allowed = self._limit
+        while True:
+            cut = stop if len(starts) <= allowed else start + starts[allowed]
+            cut = self._not_inside_character(start, cut)
+            if cut < end:
+                cut = self._better_cut(start, cut, is_code)
+            piece = self._counted(start, self._without_trailing_space(start, cut))
+            if piece.size <= self._limit or allowed == 0:
+                return piece
+            # Cut apart, a text can have more tokens than inside its surroundings.
+            allowed = min(allowed, len(starts)) - max(1, piece.size - self._limit)
+            allowed = max(0, allowed)
+
+    def _better_cut(self, start: int, cut: int, is_code: bool) -> int:
+        """The last line end, clause end or space in the last third before `cut`, else `cut`."""
+        from_here = max(start + 1, cut - max(1, (cut - start) // 3))
+        for pattern in (_LINE, _SPACE) if is_code else (_CLAUSE, _SPACE):
+            ends = [found.end() for found in pattern.finditer(self._text, from_here, cut)]
+            if ends:
+                return ends[-1]
+        return cut
+
+    def _not_inside_character(self, start: int, cut: int) -> int:
+        """Before marks and joiners that belong to the character in front, as far as something is left."""
+        moved = cut
+        while start < moved < len(self._text) and moved > cut - 16 and self._joins(moved):
+            moved -= 1
+        if moved > start and not (moved < len(self._text) and self._joins(moved)):
+            return moved
+        return max(cut, start + 1)
+
+    def _joins(self, position: int) -> bool:
+        character = self._text[position]
+        return (
+            unicodedata.category(character) in ("Mn", "Me", "Mc")
+            or character in "\u200d\ufe0f"
+            or self._text[position - 1] == "\u200d"
+        )
+
+    def _without_trailing_space(self, start: int, end: int) -> int:
+        while end > start + 1 and self._text[end - 1].isspace():
+            end -= 1
+        return end

@@ -1,0 +1,86 @@
+"""Settings of extraction: parsers, chunks and the workers that read the files."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared_utils.settings import Settings
+
+
+class PDFSettings(Settings):
+    """How PDF files are read."""
+
+    use_pdfplumber_first: bool = Field(
+        True, description="read PDF files with pdfplumber; off reads them with the fallback from the start"
+    )
+    fallback_to_pypdf2: bool = Field(
+        True,
+        description="read what pdfplumber cannot with pypdf or PyPDF2; which one served stands in the metadata",
+    )
+    extract_by_page: bool = Field(True, description="one document a page; off makes one document a file")
+
+
+class MarkdownSettings(Settings):
+    """How Markdown files are read."""
+
+    extract_frontmatter: bool = Field(
+        True, description="move the block of keys at the top into the metadata; off leaves it in the text"
+    )
+    split_by_sections: bool = Field(True, description="one document a section; off makes one document a file")
+    preserve_code_blocks: bool = Field(True, description="keep code blocks as written; off leaves them out")
+
+
+class LMStudioSettings(Settings):
+    """How documents become chunks and instruction pairs."""
+
+    chunk_size: int = Field(512, ge=1, le=1_000_000, description="longest chunk, counted in chunk_unit")
+    output_format: Literal["jsonl", "text"] = Field(
+        "jsonl", description="text also writes the plain text of each file into the folder text/"
+    )
+    overlap_size: int = Field(
+        50, ge=0, le=1_000_000, description="most that a chunk repeats of the one before, in whole sentences"
+    )
+    include_metadata: bool = Field(True, description="write source, position and size beside each chunk")
+    chunk_unit: Literal["tokens", "words", "characters"] = Field(
+        "tokens", description="what chunk_size and overlap_size count"
+    )
+    tokenizer: str = Field(
+        "starter",
+        min_length=1,
+        description="what counts tokens: starter, a folder, a tokenizer.json or a hub name",
+    )
+    instruction_format: bool = Field(
+        False, description="also write instruction pairs made from headings and the text below them"
+    )
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller_than_chunk(self) -> Self:
+        if self.overlap_size >= self.chunk_size:
+            raise ValueError(f"overlap_size ({self.overlap_size}) must be smaller than chunk_size ({self.chunk_size})")
+        return self
+
+
+class ExtractionSettings(Settings):
+    """The workers that read the files, and their limits."""
+
+    workers: int | None = Field(None, ge=1, le=256, description="files read at the same time; null takes one a core")
+    timeout_seconds: float = Field(
+        120,
+        gt=0,
+        le=86_400,
+        description="a file that takes longer is given up, and the others go on; large texts get 2 more a MB",
+    )
+    memory_limit_mb: int = Field(2048, ge=256, le=1_048_576, description="most memory that the work on one file takes")
+    max_file_mb: int = Field(512, ge=1, le=65_536, description="larger files are refused")
+    use_cache: bool = Field(True, description="take files that did not change from the cache in the output folder")
+
+
+class DocumentProcessingSettings(Settings):
+    """From documents to chunks."""
+
+    pdf: PDFSettings = Field(default_factory=PDFSettings, description="how PDF files are read")
+    markdown: MarkdownSettings = Field(default_factory=MarkdownSettings, description="how Markdown files are read")
+    lm_studio: LMStudioSettings = Field(default_factory=LMStudioSettings, description="how chunks are made")
+    extraction: ExtractionSettings = Field(default_factory=ExtractionSettings, description="workers and their limits")

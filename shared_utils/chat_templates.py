@@ -1,0 +1,109 @@
+"""Chat templates that come with the toolkit, and the check of ones that do not.
+
+A template is a program: it arrives with a model and runs on every prompt. It is tried out in a process
+of its own, with limits of time and memory, before it is used here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from shared_utils.errors import ConfigurationError, SecurityError
+from shared_utils.settings import nearest
+
+PROBE_SECONDS = 2.0
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>'"
+    " + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+ALPACA = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}"
+    "{% elif message['role'] == 'user' %}{{ '### Instruction:\\n' + message['content'] + '\\n\\n' }}"
+    "{% elif message['role'] == 'assistant' %}"
+    "{{ '### Response:\\n' + message['content'] + eos_token + '\\n\\n' }}"
+    "{% else %}{{ '### Input:\\n' + message['content'] + '\\n\\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### Response:\\n' }}{% endif %}"
+)
+VICUNA = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}"
+    "{% elif message['role'] == 'assistant' %}{{ 'ASSISTANT:' + ' ' + message['content'] + eos_token + '\\n' }}"
+    "{% else %}{{ 'USER: ' + message['content'] + '\\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+LLAMA3 = (
+    "{{ '<|begin_of_text|>' }}{% for message in messages %}{{ '<|start_header_id|>' + message['role']"
+    " + '<|end_header_id|>\\n\\n' + message['content'] + '<|eot_id|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
+)
+ZEPHYR = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + eos_token + '\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+)
+TEMPLATES = {"chatml": CHATML, "alpaca": ALPACA, "vicuna": VICUNA, "llama3": LLAMA3, "zephyr": ZEPHYR}
+
+# The tokens a template is built on; on a tokenizer without them it would be plain, splittable text.
+REQUIRED_TOKENS = {
+    "chatml": ("<|im_start|>", "<|im_end|>"),
+    "llama3": ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+}
+
+
+def template_by_name(name: str) -> str:
+    """The text of a built-in template or of a template file.
+
+    Raises:
+        ConfigurationError: neither exists.
+    """
+    if name in TEMPLATES:
+        return TEMPLATES[name]
+    path = Path(name)
+    if not path.is_file():
+        guess = nearest(name, TEMPLATES)
+        hint = f"did you mean {guess}? known: " if guess else "known: "
+        raise ConfigurationError(f"no chat template '{name}'", hint=hint + ", ".join(TEMPLATES) + ", or a file")
+    return path.read_text(encoding="utf-8")
+
+
+def check_chat_template(template: str, owner: str) -> None:
+    """Try a template on sample conversations, apart from this process.
+
+    Raises:
+        SecurityError: it breaks the sandbox, does not end within two seconds, or fails on every sample.
+    """
+    if template in TEMPLATES.values():
+        return
+    problem = _probe(template)
+    if problem:
+        raise SecurityError(
+            f"the chat template of {owner} is refused: {problem}",
+            hint="choose another with --chat-template, for example chatml",
+        )
+
+
+@cache
+def _probe(template: str) -> str | None:
+    probe = Path(__file__).with_name("template_probe.py")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(probe)],
+            input=json.dumps(template).encode(),
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it does not end within {PROBE_SECONDS:.0f} seconds"
+    if done.returncode != 0:
+        return done.stdout.decode("utf-8", "replace").strip()[:200] or "it uses too much memory"
+    return None
+
+
+def digest(template: str) -> str:
+    """A short name for a template's exact text, for run records."""
+    return hashlib.sha256(template.encode("utf-8")).hexdigest()[:16]

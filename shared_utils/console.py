@@ -1,0 +1,107 @@
+"""What a command says: results on stdout, progress and warnings on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+PLAIN_SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command ended: the summary that `--json` prints, and the exit code."""
+
+    summary: dict[str, object]
+    exit_code: int = 0
+
+
+class Progress:
+    """A bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+
+    def __init__(self, label: str, total: int | None, bar: RichProgress | None, plain: bool) -> None:
+        self._label, self._total, self._bar, self._plain = label, total, bar, plain
+        self._task: TaskID | None = bar.add_task(label, total=total, note="") if bar else None
+        self._done = 0
+        self._last_line = time.monotonic()
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """Count `steps` more as done; `note` is shown beside the bar."""
+        self.move_to(self._done + steps, note)
+
+    def move_to(self, done: int, note: str = "") -> None:
+        """Set how much is done."""
+        self._done = done
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=done, note=printable(note))
+        elif self._plain and time.monotonic() - self._last_line >= PLAIN_SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            of = f"/{self._total}" if self._total is not None else ""
+            print(f"{self._label}: {self._done}{of} {printable(note)}".rstrip(), file=sys.stderr, flush=True)
+
+
+class Console:
+    """Where a command's words go.
+
+    Args:
+        json_output: stdout is kept for one JSON object; `info` goes to stderr.
+        quiet: no progress and no information lines, only warnings.
+    """
+
+    def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
+        self.json_output = json_output
+        self.quiet = quiet
+
+    def info(self, text: str) -> None:
+        """A line of the result."""
+        if not self.quiet:
+            print(printable(text), file=sys.stderr if self.json_output else sys.stdout, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A line that must be seen even when quiet."""
+        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, total: int | None, label: str) -> Iterator[Progress]:
+        """A progress display for the length of the `with` block; `total` None means unknown."""
+        if self.quiet or not sys.stderr.isatty():
+            yield Progress(label, total, None, plain=not self.quiet)
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        with RichProgress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+            yield Progress(label, total, bar, plain=False)
+
+
+def printable(text: str) -> str:
+    """The text with terminal escapes and bidirectional controls made visible, so that a file name or a
+    model's answer cannot steer the terminal."""
+    return "".join(ch if _is_safe(ch) else repr(ch)[1:-1] for ch in text)
+
+
+def _is_safe(ch: str) -> bool:
+    return (ch.isprintable() and ch not in _BIDI_CONTROLS) or ch in _HARMLESS
+
+
+# Line ends, wide and no-break spaces, and the joiners that emoji and Persian need.
+_HARMLESS = frozenset("\n\t\u3000\xa0\u200c\u200d")
+
+
+_BIDI_CONTROLS = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

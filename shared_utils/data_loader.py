@@ -1,0 +1,278 @@
+"""Training records from files of any accepted kind, each checked and brought into one form."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from shared_utils.errors import DataValidationError, missing_package
+from shared_utils.file_utils import open_binary, read_jsonl, sha256_of, sha256_of_text
+from shared_utils.records import Message, Record
+from shared_utils.settings import nearest
+
+RECORD_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+KEYS_BY_KIND = {
+    "text": ("text",),
+    "prompt and answer": ("prompt", "completion"),
+    "instruction": ("instruction", "output"),
+    "ShareGPT": ("conversations",),
+    "messages": ("messages",),
+}
+SHAREGPT_ROLES = {
+    "system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "tool": "tool",
+}  # fmt: skip
+ROLES = ("system", "user", "assistant", "tool")
+Rows = Iterator[tuple[str, dict[str, Any]]]  # where a record stands, and the record
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A record that cannot be trained on."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LoadedRecords:
+    """Records in their normal form, what was left out, and the fingerprint of each file."""
+
+    records: list[Record]
+    rejected: list[Rejected]
+    fingerprints: dict[str, str]  # file -> SHA-256
+
+
+def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
+    """Read `.jsonl`, `.json`, `.csv`, `.parquet` files, or folders of them; kinds may differ between files.
+
+    Records with an empty answer or a wrong order of roles are counted in `rejected`.
+
+    Raises:
+        DataValidationError: a file is missing or broken, or a record is of no known kind; names file,
+            line, the keys found and the nearest kind.
+    """
+    records: list[Record] = []
+    rejected: list[Rejected] = []
+    fingerprints: dict[str, str] = {}
+    for path in _record_files(paths):
+        fingerprints[str(path)] = sha256_of(path)
+        for where, row in _rows(path):
+            record = to_record(row, where)
+            reason = _unusable(record)
+            if reason:
+                rejected.append(Rejected(where, reason))
+            else:
+                records.append(record)
+    return LoadedRecords(records, rejected, fingerprints)
+
+
+def to_record(row: Mapping[str, Any], where: str) -> Record:
+    """One record of any accepted kind in its normal form.
+
+    Raises:
+        DataValidationError: it is of no known kind, or a field is not of its type.
+    """
+    record: Record = {"id": str(row.get("id") or where), "source": where}
+    if "messages" in row:
+        record["messages"] = _messages(row["messages"], "role", "content", dict(zip(ROLES, ROLES, strict=True)), where)
+    elif "conversations" in row:
+        record["messages"] = _messages(row["conversations"], "from", "value", SHAREGPT_ROLES, where)
+    elif "instruction" in row and "output" in row:
+        record["messages"] = _from_instruction(row, where)
+    elif "prompt" in row and "completion" in row:
+        record["messages"] = [
+            {"role": "user", "content": _text(row, "prompt", where)},
+            {"role": "assistant", "content": _text(row, "completion", where)},
+        ]
+    elif "text" in row:
+        record["text"] = _text(row, "text", where)
+    else:
+        raise _no_kind(row, where)
+    return record
+
+
+def split_records(records: Sequence[Record], fraction: float) -> tuple[list[Record], list[Record]]:
+    """Training and held-out records, chosen by the hash of their content.
+
+    The same record always falls on the same side of its neighbours, whatever the order of the files;
+    equal records never stand on both sides.
+    """
+    if fraction <= 0 or len(records) < 2:
+        return list(records), []
+    keys = [content_hash(record) for record in records]
+    count = max(1, round(len(records) * fraction))
+    held_out = set(sorted(set(keys))[:count])
+    train = [record for record, key in zip(records, keys, strict=True) if key not in held_out]
+    if not train:
+        return list(records), []
+    return train, [record for record, key in zip(records, keys, strict=True) if key in held_out]
+
+
+def content_hash(record: Record) -> str:
+    """SHA-256 of what a record teaches, without its id and place."""
+    content = record.get("text") if "text" in record else record.get("messages")
+    return sha256_of_text(json.dumps(content, ensure_ascii=True, sort_keys=True))
+
+
+def _record_files(paths: Sequence[str | Path]) -> list[Path]:
+    files: list[Path] = []
+    for given in map(Path, paths):
+        if given.is_dir():
+            inside = sorted(path for path in given.rglob("*") if path.suffix.casefold() in RECORD_SUFFIXES)
+            if not inside:
+                raise DataValidationError(
+                    f"{given} holds no training records", hint=f"put {', '.join(RECORD_SUFFIXES)} files there"
+                )
+            files += inside
+        elif not given.exists():
+            raise DataValidationError(
+                f"File not found: {given}", hint="check the path; python main.py create-samples writes data/train.jsonl"
+            )
+        else:
+            files.append(given)
+    return files
+
+
+def _rows(path: Path) -> Rows:
+    readers: dict[str, Callable[[Path], Rows]] = {
+        ".jsonl": _jsonl_rows, ".json": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows,
+    }  # fmt: skip
+    reader = readers.get(path.suffix.casefold())
+    if reader is None:
+        raise DataValidationError(
+            f"{path}: files of type '{path.suffix}' hold no training records",
+            hint=f"accepted: {', '.join(RECORD_SUFFIXES)}; python main.py extract turns documents into records",
+        )
+    return reader(path)
+
+
+def _jsonl_rows(path: Path) -> Rows:
+    return ((f"{path}, line {number}", row) for number, row in read_jsonl(path))
+
+
+def _json_rows(path: Path) -> Rows:
+    with open_binary(path) as file:
+        raw = file.read()
+    try:
+        rows = json.loads(raw.decode("utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataValidationError(
+            f"{path}{line}: not valid JSON: {error}", hint="a list of records is needed"
+        ) from None
+    if not isinstance(rows, list):
+        raise DataValidationError(f"{path}: a list of records is needed", hint="put [ ] around them, or use JSONL")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataValidationError(f"{path}, record {number}: not an object", hint="each record is {{...}}")
+        yield f"{path}, record {number}", row
+
+
+def _csv_rows(path: Path) -> Rows:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                if None in row:
+                    raise DataValidationError(f"{where}: more fields than the header has", hint="check the quotes")
+                yield where, dict(row)
+    except UnicodeDecodeError as error:
+        raise DataValidationError(f"{path}: not UTF-8 ({error.reason})", hint="save the file as UTF-8") from None
+    except csv.Error as error:
+        raise DataValidationError(f"{path}: not valid CSV: {error}", hint="check the quotes") from None
+
+
+def _parquet_rows(path: Path) -> Rows:
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise missing_package("pyarrow", f"reading {path}") from None
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataValidationError(f"{path}: not a Parquet file: {error}", hint="write it again") from None
+    for number, row in enumerate(rows, start=1):
+        yield f"{path}, row {number}", row
+
+
+def _messages(value: Any, role_key: str, text_key: str, roles: Mapping[str, str], where: str) -> list[Message]:
+    if not isinstance(value, list):
+        raise DataValidationError(
+            f"{where}: a list of turns is needed", hint=f'turns look like {{"{role_key}": "..."}}'
+        )
+    messages: list[Message] = []
+    for number, turn in enumerate(value, start=1):
+        place = f"{where}, turn {number}"
+        if not isinstance(turn, dict):
+            raise DataValidationError(f"{place}: not an object", hint=f"needed: {role_key} and {text_key}")
+        role = roles.get(str(turn.get(role_key)))
+        if role is None:
+            raise DataValidationError(
+                f"{place}: '{role_key}' is {turn.get(role_key)!r}", hint=f"allowed: {', '.join(roles)}"
+            )
+        messages.append({"role": role, "content": _text(turn, text_key, place)})  # type: ignore[typeddict-item]
+    return messages
+
+
+def _from_instruction(row: Mapping[str, Any], where: str) -> list[Message]:
+    messages: list[Message] = []
+    if row.get("system"):
+        messages.append({"role": "system", "content": _text(row, "system", where)})
+    for pair in row.get("history") or []:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise DataValidationError(
+                f"{where}: 'history' must be a list of [question, answer]", hint="see docs/data-format.md"
+            )
+        messages += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    context = _text(row, "input", where) if row.get("input") else ""
+    question = _text(row, "instruction", where) + (f"\n\n{context}" if context else "")
+    return [
+        *messages,
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": _text(row, "output", where)},
+    ]
+
+
+def _text(row: Mapping[str, Any], key: str, where: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str):
+        found = "missing" if value is None else f"of type {type(value).__name__}"
+        raise DataValidationError(f"{where}: field '{key}' is {found}", hint="it must be text; see docs/data-format.md")
+    return value
+
+
+def _no_kind(row: Mapping[str, Any], where: str) -> DataValidationError:
+    known = sorted({key for keys in KEYS_BY_KIND.values() for key in keys})
+    close = {key: nearest(key, known) for key in row}
+    kind = next((name for name, keys in KEYS_BY_KIND.items() if set(keys) & (set(row) | set(close.values()))), "text")
+    keys = " and ".join(f"'{key}'" for key in KEYS_BY_KIND[kind])
+    found = ", ".join(sorted(map(str, row))) or "none"
+    return DataValidationError(
+        f"{where}: no known kind of record (keys found: {found})",
+        hint=f"the nearest kind is '{kind}', which needs {keys}",
+    )
+
+
+def _unusable(record: Record) -> str | None:
+    """Why a record cannot be trained on, or None."""
+    if "text" in record:
+        return None if record["text"].strip() else "empty text"
+    turns = [message for message in record["messages"] if message["role"] != "system"]
+    if not any(message["role"] == "assistant" for message in turns):
+        return "no answer"
+    if any(message["role"] == "assistant" and not message["content"].strip() for message in turns):
+        return "empty answer"
+    roles = [message["role"] for message in turns if message["role"] != "tool"]
+    in_turn = all(first != second for first, second in pairwise(roles) if first == "user")
+    if roles[0] != "user" or not in_turn or "system" in [message["role"] for message in record["messages"][1:]]:
+        return "wrong order of roles"
+    if any("\ufffd" in message["content"] for message in record["messages"]):
+        return "broken characters (U+FFFD)"
+    return None

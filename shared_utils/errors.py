@@ -1,0 +1,75 @@
+"""The errors that people see.
+
+    LLMToolkitError
+    ├── DocumentProcessingError     a document could not be read or converted
+    ├── TrainingError               training could not start or go on
+    ├── ConfigurationError          wrong usage or settings; raised before any work starts
+    └── DataValidationError         a record or an input breaks its format
+        └── SecurityError           an input asks for what is never done (path escape, code in data)
+
+Each carries a `hint`: what to do next. `main.py` prints both and chooses the exit code.
+"""
+
+from __future__ import annotations
+
+
+class LLMToolkitError(Exception):
+    """An expected failure, told without a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders; the keyword-only hint would be lost by the default.
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+class DocumentProcessingError(LLMToolkitError):
+    """A document could not be read or converted."""
+
+
+class TrainingError(LLMToolkitError):
+    """Training could not start or could not go on."""
+
+
+class ConfigurationError(LLMToolkitError):
+    """Wrong usage or settings, found before any work starts."""
+
+    exit_code = 2
+
+
+class DataValidationError(LLMToolkitError):
+    """A record or an input breaks the format that it claims."""
+
+
+class SecurityError(DataValidationError):
+    """An input asks for something that is never done."""
+
+
+class Interrupted(BaseException):
+    """SIGTERM or Ctrl-C, after everything done so far was saved.
+
+    Not an `Exception`, so no handler for failures swallows it.
+
+    Args:
+        signal_number: 2 (Ctrl-C) or 15 (SIGTERM); the exit code is 128 plus it.
+        hint: the command that goes on from here.
+    """
+
+    def __init__(self, signal_number: int, hint: str = "") -> None:
+        super().__init__(f"interrupted by signal {signal_number}")
+        self.signal_number = signal_number
+        self.hint = hint
+
+
+def missing_package(package: str, purpose: str) -> ConfigurationError:
+    """The error for an optional package that is not installed, with the command that installs it."""
+    return ConfigurationError(f"{purpose} needs the package '{package}'", hint=f"pip install {package}")
+
+
+def _rebuild(kind: type[LLMToolkitError], message: str, hint: str) -> LLMToolkitError:
+    return kind(message, hint=hint)

@@ -1,0 +1,124 @@
+"""Loading models and tokenizers: safetensors only, no code of theirs, the same way everywhere."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from shared_utils.errors import ConfigurationError, DataValidationError
+from shared_utils.model_names import ModelLocation, locate_model
+from shared_utils.prompt_formats import attach_chat_template
+
+# Results and progress are told by the toolkit; the library's bars and advice would mix with them.
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+# transformers 5.23 with peft 0.21: peft still reads an attribute that transformers has renamed.
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device to run on; `auto` takes CUDA, then Apple's GPU, then the processor.
+
+    Raises:
+        ConfigurationError: a device was named that is not there.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    if not available.get(name, False):
+        raise ConfigurationError(f"the device '{name}' is not available on this machine", hint="use --device auto")
+    return torch.device(name)
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    import numpy
+
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def load_tokenizer(name: str, chat_template: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, with a chat template and a padding token.
+
+    Args:
+        name: whatever `locate_model` accepts.
+        chat_template: name of a built-in template or a file; None keeps the model's own.
+    """
+    location = locate_model(name)
+    with _clear_load_errors(location):
+        tokenizer = AutoTokenizer.from_pretrained(
+            location.source, trust_remote_code=False, local_files_only=location.is_local
+        )
+    if tokenizer.pad_token is None:
+        # Loss and attention go by masks, not by this id, so any known token may fill the gaps.
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    attach_chat_template(tokenizer, chat_template, location.name)
+    return tokenizer
+
+
+def load_model(name: str, device: str = "auto", dtype: str = "float32") -> PreTrainedModel:
+    """A causal language model in evaluation mode; an adapter folder gives its base with the adapter on.
+
+    Args:
+        name: whatever `locate_model` accepts.
+        device: auto, cpu, cuda or mps.
+        dtype: float32, bf16 or fp16.
+    """
+    location = locate_model(name)
+    if location.kind != "adapter":
+        return _load_base(location, dtype).to(pick_device(device)).eval()
+    from peft import PeftModel
+
+    base = _load_base(locate_model(location.base or ""), dtype)
+    with _clear_load_errors(location):
+        model = PeftModel.from_pretrained(base, location.source, is_trainable=False)
+    return model.to(pick_device(device)).eval()
+
+
+def _load_base(location: ModelLocation, dtype: str) -> PreTrainedModel:
+    with _clear_load_errors(location):
+        return AutoModelForCausalLM.from_pretrained(
+            location.source,
+            dtype=DTYPES[dtype],
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=location.is_local,
+        )
+
+
+class _clear_load_errors:
+    """Turn a library's refusal to load into one line that names the model."""
+
+    def __init__(self, location: ModelLocation) -> None:
+        self.location = location
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if error is None or (
+            not isinstance(error, (OSError, ValueError, KeyError, RuntimeError, TypeError))
+            and (type(error).__module__.split(".")[0] not in ("safetensors", "safetensors_rust", "tokenizers"))
+        ):
+            return
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataValidationError(
+            f"the model '{self.location.name}' cannot be loaded: {first_line:.300}",
+            hint="check that the folder is whole: config.json, tokenizer.json and safetensors files",
+        ) from error
+
+
+def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids after which an answer has ended: the end token and the end-of-turn tokens in use."""
+    names = (tokenizer.eos_token, "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "<|end|>")
+    vocabulary = tokenizer.get_vocab()
+    return sorted({vocabulary[name] for name in names if name and name in vocabulary})

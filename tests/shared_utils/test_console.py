@@ -1,0 +1,28 @@
+"""What is printed cannot steer the terminal, and goes where it belongs."""
+
+from __future__ import annotations
+
+from shared_utils.console import Console, printable
+
+
+def test_terminal_escapes_and_direction_marks_become_visible():
+    assert printable("a\x1b[2Jb\u202ec\x07\r") == "a\\x1b[2Jb\\u202ec\\x07\\r"
+    assert printable("Grüße, 你好\n\tперо 👩\u200d🔧") == "Grüße, 你好\n\tперо 👩\u200d🔧"
+
+
+def test_results_go_to_stdout_and_make_room_for_json(capsys):
+    Console().info("result")
+    Console(json_output=True).info("told aside")
+    Console(quiet=True).info("never")
+    Console(quiet=True).warn("always")
+    captured = capsys.readouterr()
+    assert captured.out == "result\n"
+    assert captured.err == "told aside\nwarning: always\n"
+
+
+def test_progress_without_a_terminal_is_a_plain_line_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr("shared_utils.console.PLAIN_SECONDS_BETWEEN_LINES", 0.0)
+    with Console().progress(3, "reading") as progress:
+        progress.advance(note="a.pdf")
+        progress.move_to(3)
+    assert capsys.readouterr().err == "reading: 1/3 a.pdf\nreading: 3/3\n"

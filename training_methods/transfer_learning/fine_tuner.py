@@ -1,0 +1,302 @@
+"""The steps that every way of fine-tuning shares: tokenizer, records, training, saving."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from shared_utils.data_loader import to_record
+from shared_utils.errors import ConfigurationError, LLMToolkitError
+from shared_utils.model_utils import load_tokenizer, pick_device, set_seed, stop_token_ids
+from shared_utils.prompt_formats import encode_prompt
+from shared_utils.records import Record
+from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
+from training_methods.transfer_learning.run_trainer import ReportProgress, RunTrainer, StopOnSignal
+from training_methods.transfer_learning.sample_replies import WriteSampleReplies
+from training_methods.transfer_learning.settings import (
+    CheckpointSettings,
+    EarlyStoppingSettings,
+    InRunEvaluationSettings,
+    LoggingSettings,
+    TrainingSettings,
+)
+
+WARMUP_SHARE = 0.1  # a fixed number of warm-up steps would eat a short run whole
+EVALUATIONS_PER_RUN = 10
+BYTES_PER_TRAINED_PARAMETER = 12  # a float32 weight and the two moments of AdamW, as a checkpoint holds them
+
+
+class FineTuner(ABC):
+    """A model being fine-tuned; subclasses say which weights are trained.
+
+    Args:
+        model_name: hub name, model folder or `starter`.
+        device: auto, cpu, cuda or mps.
+        seed: start of every random choice.
+        chat_template: name or file; None takes the model's own.
+    """
+
+    method: str
+
+    def __init__(
+        self, model_name: str, *, device: str = "auto", seed: int = 42, chat_template: str | None = None
+    ) -> None:
+        self.model_name = model_name
+        self.device = pick_device(device)
+        self.seed = seed
+        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_name, chat_template)
+        set_seed(seed)
+        self.model: PreTrainedModel = self._build_model()
+        self.stopped_by: int | None = None  # the signal that ended training early
+
+    @abstractmethod
+    def _build_model(self) -> PreTrainedModel:
+        """Load the model with the weights to be trained marked as such."""
+
+    def prepare_dataset(self, texts: Sequence[str], max_length: int = 512) -> EncodedDataset:
+        """Raw texts, with the loss on every token."""
+        records: list[Record] = [
+            {"id": f"text {number}", "source": f"text {number}", "text": text} for number, text in enumerate(texts, 1)
+        ]
+        return encode_dataset(records, self.tokenizer, max_length=max_length)
+
+    def prepare_instruction_dataset(
+        self,
+        records: Sequence[dict[str, Any]] | Sequence[Record],
+        max_length: int = 512,
+        *,
+        train_on_prompt: bool = False,
+        strict: bool = False,
+    ) -> EncodedDataset:
+        """Records of any accepted kind, with the loss on answers only."""
+        normal = [to_record(row, str(row.get("source") or f"record {number}")) for number, row in enumerate(records, 1)]
+        return encode_dataset(
+            normal, self.tokenizer, max_length=max_length, train_on_prompt=train_on_prompt, strict=strict
+        )
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """Trainable and total parameters."""
+        trainable = sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad)
+        return trainable, sum(weight.numel() for weight in self.model.parameters())
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by part: weights, and what training adds for gradients and the optimizer."""
+        trainable, _ = self.parameter_counts()
+        weights = sum(weight.numel() * weight.element_size() for weight in self.model.parameters())
+        return {"weights": weights, "gradients": trainable * 4, "optimizer": trainable * 8}
+
+    def train(
+        self,
+        train_dataset: EncodedDataset,
+        output_dir: str | Path = "./outputs",
+        *,
+        eval_dataset: EncodedDataset | None = None,
+        training: TrainingSettings | None = None,
+        checkpoint: CheckpointSettings | None = None,
+        early_stopping: EarlyStoppingSettings | None = None,
+        evaluation: InRunEvaluationSettings | None = None,
+        logging: LoggingSettings | None = None,
+        resume_from: Path | None = None,
+        show_progress: Callable[[int, str], None] | None = None,
+    ) -> Trainer:
+        """Train, and leave the result in `self.model`.
+
+        Args:
+            train_dataset: from one of the `prepare_` methods.
+            output_dir: the run folder; checkpoints, `metrics.jsonl` and event files go there.
+            eval_dataset: held-out records; without it there is no evaluation and no early stopping.
+            training, checkpoint, early_stopping, evaluation, logging: None takes the defaults.
+            resume_from: a checkpoint to go on from.
+            show_progress: called with the step and a note at every step.
+
+        Raises:
+            TrainingError: the loss was not finite, or the memory did not suffice.
+            LLMToolkitError: the disk is too full for the checkpoints.
+        """
+        training = training or TrainingSettings()
+        checkpoint = checkpoint or CheckpointSettings()
+        early_stopping = early_stopping or EarlyStoppingSettings()
+        evaluation = evaluation or InRunEvaluationSettings()
+        run_dir = Path(output_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._check_disk(run_dir, checkpoint.max_checkpoints)
+        steps = total_steps(len(train_dataset), training)
+        stop = StopOnSignal()
+        callbacks: list[TrainerCallback] = [stop, *_recorders(run_dir, logging or LoggingSettings(), resume_from)]
+        if show_progress:
+            callbacks.append(ReportProgress(show_progress))
+        if eval_dataset is not None and early_stopping.patience:
+            callbacks.append(EarlyStoppingCallback(early_stopping.patience, early_stopping.min_delta))
+        if eval_dataset is not None and evaluation.generate_samples:
+            callbacks.append(
+                WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, evaluation.num_samples)
+            )
+        trainer = RunTrainer(
+            model=self.model,
+            args=self._arguments(run_dir, training, checkpoint, evaluation, steps, eval_dataset is not None),
+            tokenizer=self.tokenizer,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            callbacks=callbacks,
+            max_eval_batches=evaluation.eval_steps,
+            max_checkpoints=checkpoint.max_checkpoints,
+            save_best_only=checkpoint.save_best_only,
+        )
+        trainer.remove_callback(PrinterCallback)  # stdout belongs to the result
+        with stop:
+            trainer.mean_train_loss = trainer.train_from(resume_from)
+        self.stopped_by = stop.signal_number
+        if self.stopped_by is None and early_stopping.restore_best_weights:
+            trainer.restore_best()
+        self.model.eval()
+        return trainer
+
+    def save(self, output_dir: str | Path) -> None:
+        """Write the trained weights and the tokenizer with its chat template into a folder."""
+        folder = Path(output_dir)
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+        # peft writes a card of its own without content; the run folder has a real one.
+        (folder / "README.md").unlink(missing_ok=True)
+
+    def generate(self, prompt: str, max_new_tokens: int = 64) -> str:
+        """The likeliest answer to one question."""
+        return self.reply_to_ids(encode_prompt(self.tokenizer, [{"role": "user", "content": prompt}]), max_new_tokens)
+
+    @torch.inference_mode()
+    def reply_to_ids(self, ids: list[int], max_new_tokens: int) -> str:
+        """The likeliest answer to a prompt given as token ids."""
+        inputs = torch.tensor([ids], device=self.model.device)
+        output = self.model.generate(
+            input_ids=inputs,
+            attention_mask=torch.ones_like(inputs),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            eos_token_id=stop_token_ids(self.tokenizer),
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        return str(self.tokenizer.decode(output[0, len(ids) :], skip_special_tokens=True)).strip()
+
+    def _arguments(
+        self,
+        run_dir: Path,
+        training: TrainingSettings,
+        checkpoint: CheckpointSettings,
+        evaluation: InRunEvaluationSettings,
+        steps: int,
+        evaluates: bool,
+    ) -> TrainingArguments:
+        if training.precision == "fp16" and self.device.type != "cuda":
+            raise ConfigurationError("fp16 needs a CUDA device", hint="use --bf16, or leave the precision at float32")
+        return TrainingArguments(
+            output_dir=str(run_dir),
+            num_train_epochs=training.num_train_epochs,
+            max_steps=training.max_steps or -1,
+            per_device_train_batch_size=training.per_device_train_batch_size,
+            per_device_eval_batch_size=training.per_device_train_batch_size * 2,
+            gradient_accumulation_steps=training.gradient_accumulation_steps,
+            learning_rate=training.learning_rate,
+            lr_scheduler_type=training.lr_scheduler_type,
+            warmup_steps=warmup_steps(training, steps),
+            weight_decay=training.weight_decay,
+            max_grad_norm=training.max_grad_norm,
+            logging_steps=training.logging_steps,
+            logging_nan_inf_filter=False,
+            logging_first_step=True,
+            save_strategy="steps",
+            save_steps=save_interval(training, checkpoint, steps),
+            eval_strategy="steps" if evaluates else "no",
+            eval_steps=min(evaluation.eval_frequency, max(1, math.ceil(steps / EVALUATIONS_PER_RUN))),
+            metric_for_best_model="eval_loss" if evaluates else None,
+            greater_is_better=False,
+            restore_callback_states_from_checkpoint=True,
+            activation_checkpointing=training.gradient_checkpointing,
+            bf16=training.precision == "bf16",
+            fp16=training.precision == "fp16",
+            use_cpu=self.device.type == "cpu",
+            seed=self.seed,
+            data_seed=self.seed,
+            remove_unused_columns=False,
+            report_to=[],
+            disable_tqdm=True,
+            dataloader_pin_memory=self.device.type == "cuda",
+        )
+
+    def _check_disk(self, run_dir: Path, checkpoints: int) -> None:
+        trainable, _ = self.parameter_counts()
+        tokenizer = 2 * len(self.tokenizer.backend_tokenizer.to_str()) if self.tokenizer.is_fast else 0
+        # One more is being written while the oldest still stands, and the finished model comes last.
+        needed = (trainable * BYTES_PER_TRAINED_PARAMETER + tokenizer) * (checkpoints + 2)
+        free = shutil.disk_usage(run_dir).free
+        if free < needed:
+            raise LLMToolkitError(
+                f"the disk is too full: the run needs about {needed / 1e6:,.0f} MB in {run_dir}, "
+                f"{free / 1e6:,.0f} MB are free",
+                hint="make room, choose another --output-dir, or lower checkpoint.max_checkpoints",
+            )
+
+
+def total_steps(rows: int, training: TrainingSettings) -> int:
+    """Optimizer steps of a run, counted as the library counts them."""
+    if training.max_steps:
+        return training.max_steps
+    batches = math.ceil(rows / training.per_device_train_batch_size)
+    per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
+    return math.ceil(training.num_train_epochs * per_epoch)
+
+
+def warmup_steps(training: TrainingSettings, steps: int) -> int:
+    """Warm-up steps: the setting, but at most a tenth of the run."""
+    return min(training.warmup_steps, math.ceil(steps * WARMUP_SHARE))
+
+
+def save_interval(training: TrainingSettings, checkpoint: CheckpointSettings, steps: int) -> int:
+    """Steps between checkpoints: the training section's value wins; a run has at least two."""
+    return min(training.save_steps or checkpoint.save_frequency, max(1, math.ceil(steps / 2)))
+
+
+def _recorders(run_dir: Path, logging: LoggingSettings, resume_from: Path | None) -> list[TrainerCallback]:
+    recorders: list[TrainerCallback] = []
+    if logging.use_tensorboard:
+        from torch.utils.tensorboard import SummaryWriter
+        from transformers.integrations import TensorBoardCallback
+
+        from training_methods.transfer_learning.checkpoints import step_of
+
+        folder = Path(logging.log_dir) / run_dir.name if logging.log_dir else run_dir / "tensorboard"
+        purge = step_of(resume_from) + 1 if resume_from else None
+        recorders.append(TensorBoardCallback(SummaryWriter(str(folder), purge_step=purge)))
+    if logging.use_wandb:
+        recorders.append(_wandb(logging.wandb_project))
+    return recorders
+
+
+def _wandb(project: str) -> TrainerCallback:
+    import os
+    from importlib.util import find_spec
+
+    from shared_utils.errors import missing_package
+
+    if find_spec("wandb") is None:
+        raise missing_package("wandb", "logging.use_wandb")
+    from transformers.integrations import WandbCallback
+
+    os.environ.setdefault("WANDB_MODE", "offline")  # nothing leaves the machine unless asked to
+    os.environ.setdefault("WANDB_PROJECT", project)
+    os.environ.setdefault("WANDB_DISABLE_CODE", "true")
+    return WandbCallback()

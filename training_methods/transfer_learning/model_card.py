@@ -1,0 +1,74 @@
+"""The README.md of a run folder: what was done, with what, and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a model card says."""
+
+    base_model: str
+    method: str
+    settings: Mapping[str, object]
+    data_files: Sequence[str]
+    records: int
+    held_out_records: int
+    steps: int
+    train_loss: float
+    base_eval_loss: float | None
+    eval_loss: float | None
+    versions: Mapping[str, str]
+
+
+def model_card(facts: CardFacts) -> str:
+    """Markdown with the front matter that model hubs read."""
+    settings = "\n".join(f"| {name} | {value} |" for name, value in facts.settings.items())
+    files = "\n".join(f"- {name}" for name in facts.data_files)
+    versions = ", ".join(f"{name} {number}" for name, number in facts.versions.items())
+    return f"""---
+base_model: {facts.base_model}
+library_name: peft
+pipeline_tag: text-generation
+tags: [{facts.method}, llm-complete-toolkit]
+---
+
+# {facts.base_model}, fine-tuned with {facts.method}
+
+## Data
+{facts.records} training records and {facts.held_out_records} held-out ones, from
+
+{files}
+
+The loss was taken on answers only, unless the settings say `train_on_prompt: True`.
+
+## Result
+{_figures(facts)}
+
+## Settings
+| setting | value |
+| --- | --- |
+{settings}
+
+The resolved settings of every kind are in `config.yaml`, the course of the run in `metrics.jsonl`.
+
+## Limits
+This model knows what its base model and its training records gave it, and nothing else. It can be wrong
+with confidence: check what matters. The held-out loss says how well it continues records like the ones it
+was trained on, not whether its answers are true.
+
+Made with {versions}.
+"""
+
+
+def _figures(facts: CardFacts) -> str:
+    lines = [f"{facts.steps} optimizer steps, mean training loss {facts.train_loss:.4f}."]
+    if facts.eval_loss is not None and facts.base_eval_loss is not None:
+        lines.append(
+            f"Held-out loss per answer token: base {facts.base_eval_loss:.4f}, fine-tuned {facts.eval_loss:.4f}."
+        )
+    else:
+        lines.append("No records were held out, so there is no held-out loss.")
+    return " ".join(lines)

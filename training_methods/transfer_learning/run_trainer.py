@@ -1,0 +1,362 @@
+"""RunTrainer: transformers' Trainer with whole checkpoints, an exact loss log and a loss that means something.
+
+What stays the library's: the loop, accumulation, distribution, schedules, callbacks and resuming. What is
+ours: a checkpoint is sealed before it takes its name (`checkpoints.py`), the loss between two log lines
+survives a restart, the held-out loss is weighted by token, a loss that is not a number stops the run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from shared_utils.errors import LLMToolkitError, SecurityError, TrainingError
+from shared_utils.file_utils import append_jsonl, remove_leftovers, to_json, write_text_atomic
+from training_methods.transfer_learning import checkpoints
+from training_methods.transfer_learning.dataset import (
+    Collator,
+    EncodedDataset,
+    LengthGroupedSampler,
+    held_out_loss,
+)
+
+STATE_NAME = "toolkit_state.json"
+METRICS_NAME = "metrics.jsonl"
+FREE_BYTES_MEANING_FULL = 4 * 1024 * 1024
+
+
+class RunTrainer(Trainer):
+    """Trains on an `EncodedDataset` and writes a run folder's checkpoints and `metrics.jsonl`.
+
+    Args:
+        model, args: as for transformers' Trainer; `args.output_dir` is the run folder.
+        tokenizer: saved with every checkpoint.
+        train_dataset, eval_dataset: encoded records; without the second nothing is evaluated.
+        max_eval_batches: the most batches of one evaluation.
+        max_checkpoints: how many checkpoints stay.
+        save_best_only: keep only the best and the newest.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: torch.nn.Module,
+        args: TrainingArguments,
+        tokenizer: Any,
+        train_dataset: EncodedDataset,
+        eval_dataset: EncodedDataset | None,
+        callbacks: list[TrainerCallback],
+        max_eval_batches: int | None,
+        max_checkpoints: int,
+        save_best_only: bool,
+    ) -> None:
+        self.run_dir = Path(args.output_dir)
+        self.records = train_dataset
+        self.held_out = eval_dataset
+        self.collator = Collator(tokenizer.pad_token_id)
+        self.max_eval_batches = max_eval_batches
+        self.max_checkpoints = 2 if save_best_only else max_checkpoints
+        self.tokens_seen = 0
+        self._tokens_since_log = 0
+        self._last_log_time = time.monotonic()
+        self._seconds_before = 0.0
+        self._start_time = time.monotonic()
+        self._resumed_from: Path | None = None
+        self.control: TrainerControl
+        self._sampler = LengthGroupedSampler(train_dataset, args.per_device_train_batch_size, args.seed)
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=tokenizer,
+            data_collator=self.collator,
+            callbacks=[*callbacks, _FollowRun(self)],
+        )
+
+    # ---- order of the records ---------------------------------------------------------------------
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        return self._sampler
+
+    def start_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; called before its first batch is drawn."""
+        self._sampler.epoch = epoch
+
+    # ---- one step -------------------------------------------------------------------------------
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """One forward and backward pass; a loss that is not finite stops the run and names the records."""
+        indices = inputs.pop("record_index")
+        self._tokens_since_log += int(inputs["attention_mask"].sum())
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not math.isfinite(float(loss)):
+            names = ", ".join(dict.fromkeys(self.records.record_ids[int(index)] for index in indices))
+            raise TrainingError(
+                f"the loss became {float(loss)} at step {self.state.global_step + 1}, on the records {names}",
+                hint="lower --learning-rate, look at these records, or go on from the last checkpoint with --resume",
+            )
+        return loss
+
+    # ---- evaluation -----------------------------------------------------------------------------
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Held-out loss per supervised token and its perplexity."""
+        if self.held_out is None:
+            return {}
+        loss = held_out_loss(
+            self.model, self.held_out, self.collator, self.args.per_device_eval_batch_size, self.max_eval_batches
+        )
+        metrics = {"eval_loss": loss, "eval_perplexity": math.exp(min(loss, 700.0))}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        if self.state.best_metric is None or loss < self.state.best_metric:
+            self.control.should_save = True  # the best weights must be there to go back to
+        return metrics
+
+    # ---- the log --------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write one line of `metrics.jsonl`, and tell the callbacks."""
+        super().log(logs, start_time)
+        if "loss" not in logs and "eval_loss" not in logs:
+            return  # the library's closing summary; run.json has ours
+        now = time.monotonic()
+        line: dict[str, object] = {"step": self.state.global_step, "epoch": round(self.state.epoch or 0.0, 6)}
+        line.update({key: value for key, value in logs.items() if key != "epoch"})
+        if "loss" in logs:
+            self.tokens_seen += self._tokens_since_log
+            line["tokens"] = self.tokens_seen
+            line["tokens_per_second"] = round(self._tokens_since_log / max(now - self._last_log_time, 1e-9), 1)
+            self._tokens_since_log, self._last_log_time = 0, now
+        line["seconds"] = round(self.seconds, 3)
+        line["memory_mb"] = round(peak_memory_bytes() / 1e6, 1)
+        append_jsonl(self.run_dir / METRICS_NAME, line)
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds trained, those before a restart included."""
+        return self._seconds_before + time.monotonic() - self._start_time
+
+    # ---- checkpoints ----------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Write a checkpoint beside its place, seal it, and let it take its name."""
+        final = self.run_dir / f"checkpoint-{self.state.global_step}"
+        draft_root = checkpoints.temporary_path(final)
+        shutil.rmtree(draft_root, ignore_errors=True)
+        self._checkpoint_root: Path | None = draft_root
+        try:
+            super()._save_checkpoint(model, trial)
+            draft = draft_root / final.name
+            if self.state.best_global_step:  # the library may have named the draft
+                self.state.best_model_checkpoint = str(self.run_dir / f"checkpoint-{self.state.best_global_step}")
+                self.state.save_to_json(str(draft / "trainer_state.json"))
+            (draft / STATE_NAME).write_text(to_json(self._own_state()), encoding="utf-8")
+            checkpoints.seal(draft, final)
+        except Exception as error:
+            raise self._save_error(error, final) from error
+        finally:
+            self._checkpoint_root = None
+            shutil.rmtree(draft_root, ignore_errors=True)
+        checkpoints.remove_old(self.run_dir, self.max_checkpoints, self.state.best_global_step)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        # While a checkpoint is written, the library must write below the draft.
+        root = getattr(self, "_checkpoint_root", None)
+        return str(root) if root is not None else str(super()._get_output_dir(trial))
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        # A pickle of the arguments; config.yaml and run.json say the same without running code.
+        Path(output_dir or self.args.output_dir, "training_args.bin").unlink(missing_ok=True)
+
+    def _own_state(self) -> dict[str, object]:
+        return {
+            "loss_since_log": float(self._tr_loss),
+            "loss_logged": self._total_loss_scalar,
+            "step_last_logged": self._globalstep_last_logged,
+            "tokens_seen": self.tokens_seen,
+            "tokens_since_log": self._tokens_since_log,
+            "seconds": self.seconds,
+        }
+
+    def restore_loss_log(self) -> None:
+        """Take up the sums behind the next log line where the checkpoint left them."""
+        if self._resumed_from is None:
+            return
+        state = json.loads((self._resumed_from / STATE_NAME).read_text(encoding="utf-8"))
+        self._tr_loss += state["loss_since_log"]
+        self._total_loss_scalar = state["loss_logged"]
+        self._globalstep_last_logged = state["step_last_logged"]
+        self._initial_global_step = 0
+        self.tokens_seen = state["tokens_seen"]
+        self._tokens_since_log = state["tokens_since_log"]
+        self._seconds_before = state["seconds"]
+        self._start_time = self._last_log_time = time.monotonic()
+
+    def train_from(self, checkpoint: Path | None) -> float:
+        """Train to the end, from the start or from a checkpoint; the mean training loss of the whole run.
+
+        Raises:
+            TrainingError: the loss was not finite, the memory or the disk did not suffice.
+        """
+        remove_leftovers(self.run_dir)
+        self._resumed_from = checkpoint
+        cut_metrics(self.run_dir / METRICS_NAME, checkpoints.step_of(checkpoint) if checkpoint else 0)
+        try:
+            output = self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except torch.OutOfMemoryError as error:
+            raise _out_of_memory() from error
+        except Exception as error:
+            if type(error).__name__ == "UnpicklingError":
+                raise SecurityError(
+                    f"{checkpoint} holds a pickle that is more than numbers; it was not run: {error!s:.100}",
+                    hint="delete this checkpoint; weights come as safetensors files",
+                ) from error
+            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+                raise _out_of_memory() from error
+            raise
+        return float(output.training_loss)
+
+    def restore_best(self) -> None:
+        """Go back to the weights of the best evaluation, when they are not the last ones."""
+        best = self.state.best_global_step
+        if best and best != self.state.global_step and self.state.best_model_checkpoint:
+            self._load_best_model()
+
+    def _save_error(self, error: Exception, checkpoint: Path) -> Exception:
+        # Libraries report a full disk in words of their own, so the disk itself is asked.
+        if shutil.disk_usage(self.run_dir).free > FREE_BYTES_MEANING_FULL and getattr(error, "errno", 0) != 28:
+            return error
+        return LLMToolkitError(
+            f"the disk is full: {checkpoint} could not be written",
+            hint="make room and run the same command with --resume; earlier checkpoints are intact",
+        )
+
+
+class _FollowRun(TrainerCallback):
+    """Puts the running sums back once the library has set them to zero, and tells each epoch's number."""
+
+    def __init__(self, trainer: RunTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called after the library has prepared a run or a resumed run."""
+        self.trainer.restore_loss_log()
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called before an epoch, or the rest of one, is drawn."""
+        self.trainer.start_epoch(int(state.epoch or 0))
+
+
+class StopOnSignal(TrainerCallback):
+    """Ctrl-C or SIGTERM: the step ends, a checkpoint is written, the run stops; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopOnSignal:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._previous[number] = signal.signal(number, self._note)
+            except ValueError:  # not the main thread: whoever embeds us listens
+                pass
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_number is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.signal_number = number
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Ask the library to save and stop."""
+        if self.signal_number is not None:
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+
+class ReportProgress(TrainerCallback):
+    """Moves the progress display at each step."""
+
+    def __init__(self, show: Callable[[int, str], None]) -> None:
+        self._show = show
+        self._note = ""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Keep the last loss for the display."""
+        if logs and "loss" in logs:
+            self._note = f"loss {logs['loss']:.3f}"
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Show the step."""
+        self._show(state.global_step, self._note)
+
+
+def cut_metrics(path: Path, last_step: int) -> None:
+    """Keep the lines of `metrics.jsonl` up to a step; later ones are about to be written again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # the line that a kill cut
+        if int(row.get("step", 0)) <= last_step:
+            kept.append(line)
+    write_text_atomic(path, "".join(line + "\n" for line in kept))
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held: on the GPU when one is used, else in RAM."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _out_of_memory() -> TrainingError:
+    return TrainingError(
+        "the memory of this machine does not suffice for this run",
+        hint="lower --batch-size and raise --gradient-accumulation-steps, lower --max-length, "
+        "or use --gradient-checkpointing",
+    )

@@ -1,0 +1,335 @@
+"""From files to documents, chunks and instruction pairs.
+
+    extract_folder("reports/", "data/")
+
+Each file is read in a worker process with limits of time and memory. Its records wait in one entry of the
+cache (`OUTPUT_DIR/.cache`); at the end the entries are joined, sorted by file name, so the outputs are
+byte-identical for any number of workers and memory does not grow with the number of files. A run that was
+stopped takes the files it had finished from the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from document_processing.converters.lm_studio_converter import LMStudioConverter
+from document_processing.length_counters import tokenizer_path
+from document_processing.parsers.registry import document_type
+from document_processing.settings import DocumentProcessingSettings
+from shared_utils.errors import ConfigurationError, DocumentProcessingError
+from shared_utils.file_utils import (
+    TEMPORARY_PREFIX,
+    ensure_output_dir,
+    remove_leftovers,
+    sha256_of,
+    sha256_of_text,
+    translated_os_errors,
+)
+from shared_utils.records import Document
+from workflows.extraction_outputs import library_versions, remove_other_entries, write_manifest, write_outputs
+from workflows.extraction_worker import (
+    FileResult,
+    WorkPlan,
+    iter_entry,
+    process_single_file,
+    safe_parse_document,
+)
+from workflows.file_discovery import FoundFile, find_files
+from workflows.worker_pool import PROJECT_ROOT, Failure, WorkerPool
+
+__all__ = [
+    "ExtractionSummary",
+    "extract_folder",
+    "find_files",
+    "parallel_document_processing",
+    "process_single_file",
+    "safe_parse_document",
+]
+
+CACHE_FOLDER = ".cache"
+# The work on a text is linear in its size, so a large one is no sign of trouble.
+SECONDS_PER_TEXT_MB = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessedFile(TypedDict):
+    """What became of one file of `parallel_document_processing`."""
+
+    path: str
+    status: Literal["ok", "failed", "skipped"]
+    reason: str | None
+    hint: str
+    warnings: list[str]
+    documents: list[Document]
+
+
+@dataclass(frozen=True)
+class ExtractionSummary:
+    """What an extraction did; `results` holds one entry a file, in the order of the outputs."""
+
+    results: list[FileResult]
+    seconds: float
+    outputs: list[str]
+
+    @property
+    def failed(self) -> list[FileResult]:
+        """The files that could not be read."""
+        return [result for result in self.results if result.status == "failed"]
+
+    @property
+    def skipped(self) -> list[FileResult]:
+        """The files that are of no known type, hidden, or without text."""
+        return [result for result in self.results if result.status == "skipped"]
+
+    @property
+    def ok(self) -> list[FileResult]:
+        """The files that were read."""
+        return [result for result in self.results if result.status == "ok"]
+
+    def as_dict(self) -> dict[str, object]:
+        """The summary that `--json` prints."""
+        sums = {
+            key: sum(getattr(result, key) for result in self.ok)
+            for key in ("documents", "chunks", "instructions", "pages", "characters")
+        }
+        return {
+            "files": len(self.results),
+            **sums,
+            "failed": len(self.failed),
+            "skipped": len(self.skipped),
+            "cached": sum(result.cached for result in self.ok),
+            "seconds": self.seconds,
+            "outputs": self.outputs,
+        }
+
+
+def parallel_document_processing(
+    file_paths: Iterable[str | Path],
+    num_workers: int = 4,
+    *,
+    settings: DocumentProcessingSettings | None = None,
+) -> list[ProcessedFile]:
+    """The documents of each file, in the order given; a file that cannot be read carries the reason.
+
+    Args:
+        file_paths: PDF, Markdown and text files.
+        num_workers: how many are read at the same time.
+        settings: parsers and limits; the defaults when left out.
+    """
+    if num_workers < 1:
+        raise ConfigurationError(f"num_workers ({num_workers}) must be at least 1", hint="take the number of cores")
+    settings = settings or DocumentProcessingSettings()
+    files = [FoundFile(Path(path), os.fspath(path), document_type(path)) for path in file_paths]
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as store:
+        plan = replace(_work_plan(settings, Path(store)), converter=None, instructions=False, use_cache=False)
+        results = _process(files, plan, num_workers)
+        return [_processed(result, Path(store)) for result in results]
+
+
+def _processed(result: FileResult, store: Path) -> ProcessedFile:
+    documents: list[Document] = []
+    if result.entry:
+        documents = [json.loads(line) for kind, line in iter_entry(store / result.entry) if kind == "documents"]
+    return ProcessedFile(
+        path=result.path,
+        status=result.status,
+        reason=result.reason,
+        hint=result.hint,
+        warnings=result.warnings,
+        documents=documents,
+    )
+
+
+def extract_folder(
+    input_path: str | Path,
+    output_dir: str | Path,
+    settings: DocumentProcessingSettings | None = None,
+    *,
+    files: Sequence[FoundFile] | None = None,
+    on_file: Callable[[FileResult], None] | None = None,
+) -> ExtractionSummary:
+    """Extract a folder, a file or a pattern, and write documents, chunks, pairs and manifest.
+
+    Args:
+        input_path: what is read.
+        output_dir: where the outputs go; old ones stay whole until the new ones are.
+        settings: parsers, chunks and limits; the defaults when left out.
+        files: what `find_files` found, when it was called before.
+        on_file: called with each result as it is ready.
+
+    Raises:
+        DataValidationError: there is nothing to read.
+        ConfigurationError: the outputs cannot be written there, or the tokenizer is not to be had.
+        DocumentProcessingError: no file could be read; the manifest tells why.
+    """
+    started = time.monotonic()
+    settings = settings or DocumentProcessingSettings()
+    output = Path(output_dir).expanduser()
+    refuse_same_folder(input_path, output)
+    files = find_files(input_path, output) if files is None else files
+    ensure_output_dir(output)
+    remove_leftovers(output)
+    with _store(output, settings.extraction.use_cache) as store:
+        plan = _work_plan(settings, store)
+        results = _process(files, plan, settings.extraction.workers or _cores(), on_file)
+        outputs = write_outputs(results, store, output, settings)
+        seconds = round(time.monotonic() - started, 2)
+        write_manifest(results, output, outputs, input_path, settings, seconds)
+        if settings.extraction.use_cache:
+            remove_other_entries(store, results)
+    summary = ExtractionSummary(results, seconds, [str(output / name) for name in (*outputs, "manifest.json")])
+    if not summary.ok:
+        raise _nothing_read(summary, input_path, output)
+    return summary
+
+
+def refuse_same_folder(input_path: str | Path, output: Path) -> None:
+    """Outputs among the inputs would be read as inputs by the next run.
+
+    Raises:
+        ConfigurationError: both are one folder.
+    """
+    if output.exists() and Path(input_path).exists() and output.resolve() == Path(input_path).resolve():
+        raise ConfigurationError(
+            f"input and output are the same folder: {output}",
+            hint="choose another output folder, such as data/",
+        )
+
+
+def _nothing_read(summary: ExtractionSummary, input_path: str | Path, output: Path) -> DocumentProcessingError:
+    first = next((result for result in summary.results if result.status == "failed"), summary.results[0])
+    return DocumentProcessingError(
+        f"none of the {len(summary.results)} files in {input_path} could be read; {first.path}: {first.reason}",
+        hint=first.hint if len(summary.results) == 1 else f"the reason for each is in {output / 'manifest.json'}",
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _store(output: Path, use_cache: bool) -> Iterator[Path]:
+    """The folder of the entries: the cache, or one that is removed at the end."""
+    if not use_cache:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output) as folder:
+            yield Path(folder)
+        return
+    store = output / CACHE_FOLDER
+    with translated_os_errors(store):
+        store.mkdir(exist_ok=True)
+    remove_leftovers(store)
+    yield store
+
+
+def _work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
+    lm_studio, limits = settings.lm_studio, settings.extraction
+    parsers = {"pdf": settings.pdf.model_dump(), "markdown": settings.markdown.model_dump()}
+    converter: dict[str, Any] = lm_studio.model_dump(exclude={"output_format", "instruction_format"})
+    tokenizer_digest = ""
+    if lm_studio.chunk_unit == "tokens":
+        path = tokenizer_path(lm_studio.tokenizer)
+        converter["tokenizer"] = str(path)
+        tokenizer_digest = sha256_of(path)
+    LMStudioConverter(**converter)  # what is wrong with it is told before any file is read
+    what_counts = {**converter, "tokenizer": tokenizer_digest, "instructions": lm_studio.instruction_format}
+    return WorkPlan(
+        store=str(store.resolve()),
+        parsers=parsers,
+        converter=converter,
+        instructions=lm_studio.instruction_format,
+        fingerprint=sha256_of_text(
+            json.dumps([parsers, what_counts, library_versions()], sort_keys=True), _code_digest()
+        ),
+        use_cache=limits.use_cache,
+        max_bytes=limits.max_file_mb * 2**20,
+        memory_limit_mb=limits.memory_limit_mb,
+        timeout_seconds=limits.timeout_seconds,
+    )
+
+
+def _code_digest() -> str:
+    """Changes with the code that makes the records, so that no entry of older code is taken."""
+    digest = hashlib.sha256()
+    paths = [
+        *(PROJECT_ROOT / "document_processing").rglob("*.py"),
+        PROJECT_ROOT / "workflows" / "extraction_worker.py",
+    ]
+    for path in sorted(paths):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _process(
+    files: Sequence[FoundFile],
+    plan: WorkPlan,
+    workers: int,
+    on_file: Callable[[FileResult], None] | None = None,
+) -> list[FileResult]:
+    """The result of each file, in the order of `files`."""
+    result_by_index: dict[int, FileResult] = {}
+
+    def note(index: int, result: FileResult) -> None:
+        result_by_index[index] = result
+        for warning in result.warnings:
+            logger.warning("%s: %s", result.path, warning)
+        if on_file:
+            on_file(result)
+
+    to_read: list[int] = []
+    for index, file in enumerate(files):
+        if file.status:
+            note(index, FileResult(file.source, file.status, file.reason, file.hint, type=file.type))
+        else:
+            to_read.append(index)
+    pool = WorkerPool(
+        "workflows.extraction_worker",
+        asdict(plan),
+        workers=max(1, min(workers, len(to_read))),
+        timeout_seconds=plan.timeout_seconds,
+        memory_limit_mb=plan.memory_limit_mb,
+    )
+    jobs = [_job(files[index], plan.timeout_seconds) for index in to_read]
+    for job, answer in pool.run(jobs):
+        file = files[to_read[job]]
+        note(to_read[job], _failed(file, answer) if isinstance(answer, Failure) else FileResult(**answer))
+    return [result_by_index[index] for index in range(len(files))]
+
+
+def _job(file: FoundFile, timeout_seconds: float) -> dict[str, Any]:
+    seconds = timeout_seconds
+    if file.type in ("text", "markdown"):
+        seconds += SECONDS_PER_TEXT_MB * _size(file) // 2**20
+    return {"path": str(file.path), "source": file.source, "seconds": seconds}
+
+
+def _size(file: FoundFile) -> int:
+    try:
+        return file.path.stat().st_size
+    except OSError:  # the worker tells
+        return 0
+
+
+def _failed(file: FoundFile, reason: Failure) -> FileResult:
+    hint = "look at the file, or raise the limits (--timeout, document_processing.extraction.memory_limit_mb)"
+    return FileResult(file.source, "failed", str(reason), hint, type=file.type, bytes=_size(file))
+
+
+def known_types(files: Sequence[FoundFile]) -> Mapping[str, int]:
+    """How many files of each type will be read."""
+    counts: dict[str, int] = {}
+    for file in files:
+        if not file.status and file.type:
+            counts[file.type] = counts.get(file.type, 0) + 1
+    return counts

@@ -1,0 +1,127 @@
+"""What an extraction leaves in its output folder.
+
+The entries of all files (see `extraction_worker`) are joined line by line, so memory does not grow with
+the number of files. Outputs take their names when all are whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from document_processing.settings import DocumentProcessingSettings
+from shared_utils.file_utils import atomic_binary_writer, atomic_writer, write_json_atomic
+from workflows.extraction_worker import ENTRY_SUFFIX, FileResult, iter_entry
+
+TEXT_FOLDER = "text"
+LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
+_LIBRARIES = ("pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
+
+
+def write_outputs(
+    results: Sequence[FileResult], store: Path, output: Path, settings: DocumentProcessingSettings
+) -> list[str]:
+    """Join the entries; the names of the files written. All take their names together, at the end."""
+    before = _outputs_of_last_run(output)
+    kinds = ["documents", "chunks", *(["instructions"] if settings.lm_studio.instruction_format else [])]
+    names = [f"{kind}.jsonl" for kind in kinds]
+    with ExitStack() as stack:
+        target_by_kind = {kind: stack.enter_context(atomic_binary_writer(output / f"{kind}.jsonl")) for kind in kinds}
+        for result in results:
+            if result.entry:
+                for kind, line in iter_entry(store / result.entry):
+                    if kind in target_by_kind:
+                        target_by_kind[kind].write(line)
+    if settings.lm_studio.output_format == "text":
+        names += [_write_text(result, store, output) for result in results if result.entry]
+    for name in before - set(names) - {"manifest.json"}:
+        (output / name).unlink(missing_ok=True)
+    if settings.lm_studio.output_format != "text" and (output / TEXT_FOLDER).is_dir():
+        with suppress(OSError):  # other files are in it
+            (output / TEXT_FOLDER).rmdir()
+    return names
+
+
+def _outputs_of_last_run(output: Path) -> set[str]:
+    """What the last run wrote here: what this one does not write anew would contradict it."""
+    try:
+        names = json.loads((output / "manifest.json").read_text(encoding="utf-8"))["outputs"]
+        return {name for name in names if name in _known_outputs() or _is_text_output(name)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _known_outputs() -> set[str]:
+    return {"documents.jsonl", "chunks.jsonl", "instructions.jsonl"}
+
+
+def _is_text_output(name: str) -> bool:
+    folder, _, file = name.partition("/")
+    return folder == TEXT_FOLDER and file.endswith(".txt") and "/" not in file and "\\" not in file
+
+
+def _write_text(result: FileResult, store: Path, output: Path) -> str:
+    name = f"{TEXT_FOLDER}/{_text_name(result.path)}"
+    with atomic_writer(output / name) as target:
+        for kind, line in iter_entry(store / str(result.entry)):
+            if kind == "documents":
+                target.write(json.loads(line)["content"] + "\n\n")
+    return name
+
+
+def _text_name(source: str) -> str:
+    """A plain file name for a source; a digest keeps apart what would fall together."""
+    plain = "".join(ch if ch.isalnum() or ch in " .-_()+,=@" else "_" for ch in source).lstrip("-.")
+    while len(plain.encode()) > LONGEST_TEXT_NAME:
+        plain = plain[:-1]
+    if plain != source:
+        plain += f"-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    return plain + ".txt"
+
+
+def write_manifest(
+    results: Sequence[FileResult],
+    output: Path,
+    outputs: Sequence[str],
+    input_path: str | Path,
+    settings: DocumentProcessingSettings,
+    seconds: float,
+) -> None:
+    """Write what became of each file, with the settings and versions that it was done with."""
+    counts = {status: sum(result.status == status for result in results) for status in ("ok", "failed", "skipped")}
+    manifest = {
+        "input": os.fsencode(os.fspath(input_path)).decode("utf-8", "backslashreplace"),
+        "files_found": len(results),
+        **counts,
+        "seconds": seconds,
+        "outputs": [*outputs, "manifest.json"],
+        "settings": settings.model_dump(),
+        "versions": library_versions(),
+        "files": [{key: value for key, value in asdict(result).items() if key != "entry"} for result in results],
+    }
+    write_json_atomic(output / "manifest.json", manifest)
+
+
+def remove_other_entries(store: Path, results: Sequence[FileResult]) -> None:
+    """Entries of files that changed or are gone; the cache never outgrows one run."""
+    used = {result.entry for result in results}
+    for entry in store.glob(f"*{ENTRY_SUFFIX}"):
+        if entry.name not in used:
+            entry.unlink(missing_ok=True)
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that the records depend on."""
+    found: dict[str, str] = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,122 @@
+"""What this machine can train, and what to do about each gap."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+# Older ones have known holes: unsafe loading, code in model configurations, unsafe font tables.
+VERSION_FLOORS = {"torch": (2, 6), "transformers": (5, 3), "pdfminer.six": (20251230,)}
+CORE = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "pdfplumber", "PyPDF2", "pydantic")
+EXTRAS = {"wandb": "recording runs with Weights & Biases", "pypdf": "a maintained fallback for damaged PDFs"}
+HUB_HOST, HUB_PORT, HUB_TIMEOUT_SECONDS = "huggingface.co", 443, 2.0
+LOW_MEMORY_GB, LOW_DISK_GB = 4.0, 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact about the machine, and what to do when it is a gap."""
+
+    subject: str
+    status: Literal["ok", "gap", "info"]
+    text: str
+    advice: str = ""
+
+
+def check_machine(output_dir: Path) -> list[Finding]:
+    """Processor, memory, disk, device, versions, optional packages, and the hub."""
+    return [*_hardware(output_dir), _device(), *_versions(), *_extras(), _hub()]
+
+
+def largest_trainable(memory_bytes: int) -> str:
+    """How large a model LoRA can train in this much memory, by parameters.
+
+    Float32 weights take 4 bytes a parameter, activations and adapters roughly as much again at
+    batch 1 and 512 tokens; a quarter of the memory is left to the system.
+    """
+    parameters = memory_bytes * 0.75 / 8
+    return f"{parameters / 1e9:.1f} billion parameters"
+
+
+def _hardware(output_dir: Path) -> list[Finding]:
+    memory = psutil.virtual_memory()
+    folder = next(path for path in (output_dir.absolute(), *output_dir.absolute().parents) if path.exists())
+    disk = shutil.disk_usage(folder)
+    memory_gb, disk_gb = memory.available / 1e9, disk.free / 1e9
+    return [
+        Finding("processor", "info", f"{os.cpu_count()} cores"),
+        Finding(
+            "memory",
+            "ok" if memory_gb >= LOW_MEMORY_GB else "gap",
+            f"{memory_gb:.1f} GB free of {memory.total / 1e9:.1f}; LoRA in float32 fits models up to about "
+            f"{largest_trainable(memory.available)}",
+            "" if memory_gb >= LOW_MEMORY_GB else "close other programs, or stay with small models",
+        ),
+        Finding(
+            "disk",
+            "ok" if disk_gb >= LOW_DISK_GB else "gap",
+            f"{disk_gb:.1f} GB free at {folder}",
+            "" if disk_gb >= LOW_DISK_GB else "make room, or choose another --output-dir",
+        ),
+    ]
+
+
+def _device() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("device", "gap", f"torch cannot be loaded: {error}", "pip install -r requirements.txt")
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return Finding("device", "ok", f"CUDA: {properties.name}, {properties.total_memory / 1e9:.0f} GB")
+    if torch.backends.mps.is_available():
+        return Finding("device", "ok", "Apple GPU (mps)")
+    return Finding("device", "info", "no GPU; training runs on the processor")
+
+
+def _versions() -> list[Finding]:
+    findings = []
+    for package in (*CORE, "pdfminer.six"):
+        try:
+            installed = version(package)
+        except PackageNotFoundError:
+            findings.append(Finding(package, "gap", "not installed", "pip install -r requirements.txt"))
+            continue
+        floor = VERSION_FLOORS.get(package)
+        if floor and _as_numbers(installed) < floor:
+            advice = f"pip install -r requirements.txt (at least {'.'.join(map(str, floor))}: older ones are unsafe)"
+            findings.append(Finding(package, "gap", installed, advice))
+        else:
+            findings.append(Finding(package, "ok", installed))
+    return findings
+
+
+def _extras() -> list[Finding]:
+    return [
+        Finding(name, "ok", f"installed: {purpose}")
+        if find_spec(name)
+        else Finding(name, "info", f"not installed (optional: {purpose})", f"pip install {name}")
+        for name, purpose in EXTRAS.items()
+    ]
+
+
+def _hub() -> Finding:
+    try:
+        with socket.create_connection((HUB_HOST, HUB_PORT), HUB_TIMEOUT_SECONDS):
+            return Finding("model hub", "ok", f"{HUB_HOST} can be reached")
+    except OSError:
+        advice = "use model folders on this machine, or the built-in starter"
+        return Finding("model hub", "info", f"{HUB_HOST} cannot be reached", advice)
+
+
+def _as_numbers(text: str) -> tuple[int, ...]:
+    digits = ("".join(ch for ch in part if ch.isdigit()) for part in text.split("+")[0].split("."))
+    return tuple(int(part) for part in digits if part)
