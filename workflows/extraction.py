@@ -40,8 +40,9 @@ from shared_utils.run_lock import run_lock
 from workflows.extraction_entries import iter_entry
 from workflows.extraction_file import FileResult, WorkPlan, process_single_file, safe_parse_document
 from workflows.extraction_outputs import library_versions, remove_other_entries, write_manifest, write_outputs
+from workflows.extraction_schedule import ExtractionSchedule
 from workflows.file_discovery import FoundFile, find_files
-from workflows.worker_pool import PROJECT_ROOT, Failure, WorkerPool
+from workflows.worker_pool import PROJECT_ROOT, WorkerPool
 
 __all__ = [
     "ExtractionSummary",
@@ -57,8 +58,6 @@ DOCUMENT_TYPES = get_args(DocumentType)
 # Parsers do not use these (a test keeps it so); a change in them needs new chunks, but no new parsing.
 CHUNK_CODE = ("chunking.py", "length_counters.py", "sentences.py", "settings.py")
 CHUNK_LIBRARIES = ("tokenizers",)
-# The work on a text is linear in its size, so a large one is no sign of trouble.
-SECONDS_PER_TEXT_MB = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -270,7 +269,7 @@ def _fingerprint(*parts: object) -> str:
 def _code_digests() -> tuple[str, str]:
     """Of the code that makes documents and of all that makes records, so that no entry of older code is taken."""
     package = PROJECT_ROOT / "document_processing"
-    own_code = {PROJECT_ROOT / "workflows" / f"extraction_{name}.py" for name in ("entries", "file")}
+    own_code = {PROJECT_ROOT / "workflows" / f"extraction_{name}.py" for name in ("entries", "file", "pages")}
     all_code = set(package.rglob("*.py")) | own_code
     chunk_code = {package / name for name in CHUNK_CODE} | set((package / "converters").rglob("*.py"))
     return _digest_of(all_code - chunk_code), _digest_of(all_code)
@@ -299,43 +298,22 @@ def _process(
         if on_file:
             on_file(result)
 
-    to_read: list[int] = []
     for index, file in enumerate(files):
         if file.status:
             note(index, FileResult(file.source, file.status, file.reason, file.hint, type=file.type))
-        else:
-            to_read.append(index)
+    schedule = ExtractionSchedule(files, plan)
     pool = WorkerPool(
         "workflows.extraction_worker",
         asdict(plan),
-        workers=max(1, min(workers, len(to_read))),
+        workers=workers,
         timeout_seconds=plan.timeout_seconds,
         memory_limit_mb=plan.memory_limit_mb,
     )
-    jobs = [_job(files[index], plan.timeout_seconds) for index in to_read]
-    for job, answer in pool.run(jobs):
-        file = files[to_read[job]]
-        note(to_read[job], _failed(file, answer) if isinstance(answer, Failure) else FileResult(**answer))
+    for number, answer in pool.run(schedule.take):
+        finished = schedule.note(number, answer)
+        if finished:
+            note(*finished)
     return [result_by_index[index] for index in range(len(files))]
-
-
-def _job(file: FoundFile, timeout_seconds: float) -> dict[str, Any]:
-    seconds = timeout_seconds
-    if file.type in ("text", "markdown"):
-        seconds += SECONDS_PER_TEXT_MB * _size(file) // 2**20
-    return {"path": str(file.path), "source": file.source, "seconds": seconds}
-
-
-def _size(file: FoundFile) -> int:
-    try:
-        return file.path.stat().st_size
-    except OSError:  # the worker tells
-        return 0
-
-
-def _failed(file: FoundFile, reason: Failure) -> FileResult:
-    hint = "look at the file, or raise the limits (--timeout, document_processing.extraction.memory_limit_mb)"
-    return FileResult(file.source, "failed", str(reason), hint, type=file.type, bytes=_size(file))
 
 
 def known_types(files: Sequence[FoundFile]) -> Mapping[str, int]:

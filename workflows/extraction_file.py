@@ -107,7 +107,15 @@ def safe_parse_document(path: str | Path, options: dict[str, dict[str, Any]] | N
     return list(_parsed(Path(path), options))
 
 
-def process_single_file(path: Path, source: str, plan: WorkPlan, converter: LMStudioConverter | None) -> FileResult:
+def process_single_file(
+    path: Path,
+    source: str,
+    plan: WorkPlan,
+    converter: LMStudioConverter | None,
+    *,
+    documents: Iterable[Document] | None = None,
+    is_complete: bool = True,
+) -> FileResult:
     """Read one file and store its records; never raises for what is wrong with the file.
 
     Args:
@@ -115,6 +123,8 @@ def process_single_file(path: Path, source: str, plan: WorkPlan, converter: LMSt
         source: its name in the records.
         plan: what is to be done.
         converter: made from `plan.converter`, once for many files.
+        documents: what the file holds, where its pages were read before; left out, the file is parsed.
+        is_complete: false when pages are missing that a run with other limits may be able to read.
     """
     started = time.monotonic()
     result = FileResult(path=source, status="failed", type=document_type(path))
@@ -122,15 +132,30 @@ def process_single_file(path: Path, source: str, plan: WorkPlan, converter: LMSt
         digest, size = fingerprint_of_file(path, plan.max_bytes)
         result = replace(result, sha256=digest, bytes=size)
         parsed = plan.parsed_entry(source, digest)
-        summary = read_entry_summary(parsed)
+        summary = stored_documents(parsed, plan)
         cached = summary is not None
         if summary is None:
-            summary = _store_documents(parsed, _parsed(path, plan.parsers), source)
+            summary = _store_documents(
+                parsed,
+                _parsed(path, plan.parsers) if documents is None else documents,
+                source,
+                None if is_complete else _limits(plan),
+            )
         result = replace(_result_of(result, parsed, summary, plan, converter), cached=cached)
     except Exception as error:  # the other files must not suffer from a bug of ours
         reason, hint = told(error, path)
         result = replace(result, reason=reason, hint=hint)
     return replace(result, seconds=round(time.monotonic() - started, 3))
+
+
+def stored_documents(entry: Path, plan: WorkPlan) -> dict[str, Any] | None:
+    """The summary of a parsed entry; None when there is none, or it lacks pages that were lost under other limits."""
+    summary = read_entry_summary(entry)
+    return summary if summary and summary["lost_under"] in (None, _limits(plan)) else None
+
+
+def _limits(plan: WorkPlan) -> list[float]:
+    return [plan.timeout_seconds, plan.memory_limit_mb]
 
 
 def told(error: Exception, path: Path) -> tuple[str, str]:
@@ -169,7 +194,9 @@ def _result_of(
     )
 
 
-def _store_documents(entry: Path, documents: Iterable[Document], source: str) -> dict[str, Any]:
+def _store_documents(
+    entry: Path, documents: Iterable[Document], source: str, lost_under: list[float] | None
+) -> dict[str, Any]:
     pages = characters = 0
     warnings: list[str] = []
     with entry_writer(entry) as writer:
@@ -179,7 +206,7 @@ def _store_documents(entry: Path, documents: Iterable[Document], source: str) ->
             pages = max(pages, document["metadata"].get("pages", 0))
             characters += len(document["content"])
             warnings.extend(text for text in document["metadata"].get("warnings", ()) if text not in warnings)
-        return writer.end({"pages": pages, "characters": characters, "warnings": warnings})
+        return writer.end({"pages": pages, "characters": characters, "warnings": warnings, "lost_under": lost_under})
 
 
 def _store_chunks(entry: Path, parsed: Path, plan: WorkPlan, converter: LMStudioConverter) -> dict[str, Any]:

@@ -12,13 +12,18 @@ import ctypes
 import json
 import logging
 import os
+import re
 import signal
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from document_processing.converters.lm_studio_converter import LMStudioConverter
-from workflows.extraction_file import WorkPlan, process_single_file
+from workflows.extraction_file import WorkPlan, process_single_file, told
+from workflows.extraction_pages import Piece, join_pieces, read_range, split_of
 
 # Code and libraries take memory too, before any file is opened.
 OWN_MEMORY_MB = 512
@@ -42,13 +47,48 @@ def main() -> None:
         try:
             if plan.converter is not None and converter is None:
                 converter = LMStudioConverter(**plan.converter)
-            result = process_single_file(Path(job["path"]), job["source"], plan, converter)
+            started = time.monotonic()
+            answer = answer_to(job, plan, converter)
+            answer["seconds"] = round(time.monotonic() - started, 3)
         except MemoryError:
             # What is left of the memory is scattered: the parent starts a fresh worker.
             answers.write(json.dumps({"memory": True}) + "\n")
             return
         _start_alarm(0)
-        answers.write(json.dumps(asdict(result)) + "\n")
+        answers.write(json.dumps({**answer, "peak_memory_mb": _peak_memory_mb()}) + "\n")
+
+
+def answer_to(job: Mapping[str, Any], plan: WorkPlan, converter: LMStudioConverter | None) -> dict[str, Any]:
+    """Do a job of `ExtractionSchedule`.
+
+    Returns:
+        `result`, the fields of a `FileResult`; or `split`, when the pages are to be read in ranges;
+        or `part`, the name of a range that was stored; or `error`, why a range could not be read.
+    """
+    path = Path(job["path"])
+    if job["do"] == "pages":
+        try:
+            return {"part": read_range(path, job["sha256"], job["first"], job["last"], plan)}
+        except Exception as error:  # the other ranges are read all the same
+            return {"error": told(error, path)[0]}
+    if job["do"] == "join":
+        pieces = [Piece(**piece) for piece in job["pieces"]]
+        return {"result": asdict(join_pieces(path, job["source"], job["sha256"], pieces, plan, converter))}
+    split = split_of(path, job["source"], plan)
+    if split:
+        return {"split": asdict(split)}
+    return {"result": asdict(process_single_file(path, job["source"], plan, converter))}
+
+
+def _peak_memory_mb() -> float:
+    """The most memory that this program has had; 0 where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    # Not `getrusage`: it also counts the parent's memory at the moment of the start.
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return round(int(found[1]) / 1024, 1) if found else 0.0
 
 
 def _end_with_parent() -> None:
