@@ -16,7 +16,8 @@ from document_processing.settings import DocumentProcessingSettings
 from shared_utils.errors import ConfigurationError, DataValidationError, DocumentProcessingError, LLMToolkitError
 from shared_utils.file_utils import ensure_output_dir
 from shared_utils.run_lock import LOCK_NAME, run_lock
-from workflows.extraction import CHUNK_CODE, extract_folder, parallel_document_processing, safe_parse_document
+from workflows.extraction import extract_folder, parallel_document_processing, safe_parse_document
+from workflows.extraction_plan import CHUNK_CODE
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"

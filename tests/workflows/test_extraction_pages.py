@@ -118,7 +118,7 @@ def schedule_of(tmp_path: Path, *sizes: tuple[str, int]) -> ExtractionSchedule:
     files = []
     for name, size in sizes:
         (tmp_path / name).write_bytes(b"x" * size)
-        files.append(FoundFile(tmp_path / name, name, "pdf" if name.endswith("pdf") else "text"))
+        files.append(FoundFile(str(tmp_path / name), name, "pdf" if name.endswith("pdf") else "text"))
     return ExtractionSchedule(files, WorkPlan(store=str(tmp_path), timeout_seconds=7))
 
 
