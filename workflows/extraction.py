@@ -2,15 +2,14 @@
 
     extract_folder("reports/", "data/")
 
-Each file is read in a worker process with limits of time and memory. Its records wait in one entry of the
+Each file is read in a worker process with limits of time and memory. Its records wait in entries of the
 cache (`OUTPUT_DIR/.cache`); at the end the entries are joined, sorted by file name, so the outputs are
 byte-identical for any number of workers and memory does not grow with the number of files. A run that was
-stopped takes the files it had finished from the cache.
+stopped takes the files it had finished from the cache, and a run with other chunks parses nothing again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -20,10 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
-from document_processing.converters.lm_studio_converter import LMStudioConverter
-from document_processing.length_counters import tokenizer_path
 from document_processing.parsers.registry import document_type
 from document_processing.settings import DocumentProcessingSettings
 from shared_utils.errors import ConfigurationError, DocumentProcessingError
@@ -31,21 +28,17 @@ from shared_utils.file_utils import (
     TEMPORARY_PREFIX,
     ensure_output_dir,
     remove_leftovers,
-    sha256_of,
-    sha256_of_text,
     translated_os_errors,
 )
 from shared_utils.records import Document
-from workflows.extraction_outputs import library_versions, remove_other_entries, write_manifest, write_outputs
-from workflows.extraction_worker import (
-    FileResult,
-    WorkPlan,
-    iter_entry,
-    process_single_file,
-    safe_parse_document,
-)
+from shared_utils.run_lock import run_lock
+from workflows.extraction_entries import iter_entry
+from workflows.extraction_file import FileResult, WorkPlan, process_single_file, safe_parse_document
+from workflows.extraction_outputs import remove_other_entries, write_manifest, write_outputs
+from workflows.extraction_plan import work_plan
+from workflows.extraction_schedule import ExtractionSchedule
 from workflows.file_discovery import FoundFile, find_files
-from workflows.worker_pool import PROJECT_ROOT, Failure, WorkerPool
+from workflows.worker_pool import WorkerPool
 
 __all__ = [
     "ExtractionSummary",
@@ -57,8 +50,6 @@ __all__ = [
 ]
 
 CACHE_FOLDER = ".cache"
-# The work on a text is linear in its size, so a large one is no sign of trouble.
-SECONDS_PER_TEXT_MB = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -130,17 +121,17 @@ def parallel_document_processing(
     if num_workers < 1:
         raise ConfigurationError(f"num_workers ({num_workers}) must be at least 1", hint="take the number of cores")
     settings = settings or DocumentProcessingSettings()
-    files = [FoundFile(Path(path), os.fspath(path), document_type(path)) for path in file_paths]
+    files = [FoundFile(os.fspath(path), os.fspath(path), document_type(path)) for path in file_paths]
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as store:
-        plan = replace(_work_plan(settings, Path(store)), converter=None, instructions=False, use_cache=False)
-        results = _process(files, plan, num_workers)
+        plan = replace(work_plan(settings, Path(store)), converter=None, instructions=False)
+        results, _ = _process(files, plan, num_workers)
         return [_processed(result, Path(store)) for result in results]
 
 
 def _processed(result: FileResult, store: Path) -> ProcessedFile:
     documents: list[Document] = []
-    if result.entry:
-        documents = [json.loads(line) for kind, line in iter_entry(store / result.entry) if kind == "documents"]
+    for entry in result.entries:
+        documents += [json.loads(line) for kind, line in iter_entry(store / entry) if kind == "documents"]
     return ProcessedFile(
         path=result.path,
         status=result.status,
@@ -171,6 +162,7 @@ def extract_folder(
     Raises:
         DataValidationError: there is nothing to read.
         ConfigurationError: the outputs cannot be written there, or the tokenizer is not to be had.
+        LLMToolkitError: another run is writing there.
         DocumentProcessingError: no file could be read; the manifest tells why.
     """
     started = time.monotonic()
@@ -179,13 +171,12 @@ def extract_folder(
     refuse_same_folder(input_path, output)
     files = find_files(input_path, output) if files is None else files
     ensure_output_dir(output)
-    remove_leftovers(output)
-    with _store(output, settings.extraction.use_cache) as store:
-        plan = _work_plan(settings, store)
-        results = _process(files, plan, settings.extraction.workers or _cores(), on_file)
+    with run_lock(output), _store(output, settings.extraction.use_cache) as store:
+        plan = work_plan(settings, store)
+        results, peak_memory_mb = _process(files, plan, settings.extraction.workers or _cores(), on_file)
         outputs = write_outputs(results, store, output, settings)
         seconds = round(time.monotonic() - started, 2)
-        write_manifest(results, output, outputs, input_path, settings, seconds)
+        write_manifest(results, output, outputs, input_path, settings, seconds, peak_memory_mb)
         if settings.extraction.use_cache:
             remove_other_entries(store, results)
     summary = ExtractionSummary(results, seconds, [str(output / name) for name in (*outputs, "manifest.json")])
@@ -222,6 +213,7 @@ def _cores() -> int:
 @contextmanager
 def _store(output: Path, use_cache: bool) -> Iterator[Path]:
     """The folder of the entries: the cache, or one that is removed at the end."""
+    remove_leftovers(output)
     if not use_cache:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output) as folder:
             yield Path(folder)
@@ -233,97 +225,38 @@ def _store(output: Path, use_cache: bool) -> Iterator[Path]:
     yield store
 
 
-def _work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
-    lm_studio, limits = settings.lm_studio, settings.extraction
-    parsers = {"pdf": settings.pdf.model_dump(), "markdown": settings.markdown.model_dump()}
-    converter: dict[str, Any] = lm_studio.model_dump(exclude={"output_format", "instruction_format"})
-    tokenizer_digest = ""
-    if lm_studio.chunk_unit == "tokens":
-        path = tokenizer_path(lm_studio.tokenizer)
-        converter["tokenizer"] = str(path)
-        tokenizer_digest = sha256_of(path)
-    LMStudioConverter(**converter)  # what is wrong with it is told before any file is read
-    what_counts = {**converter, "tokenizer": tokenizer_digest, "instructions": lm_studio.instruction_format}
-    return WorkPlan(
-        store=str(store.resolve()),
-        parsers=parsers,
-        converter=converter,
-        instructions=lm_studio.instruction_format,
-        fingerprint=sha256_of_text(
-            json.dumps([parsers, what_counts, library_versions()], sort_keys=True), _code_digest()
-        ),
-        use_cache=limits.use_cache,
-        max_bytes=limits.max_file_mb * 2**20,
-        memory_limit_mb=limits.memory_limit_mb,
-        timeout_seconds=limits.timeout_seconds,
-    )
-
-
-def _code_digest() -> str:
-    """Changes with the code that makes the records, so that no entry of older code is taken."""
-    digest = hashlib.sha256()
-    paths = [
-        *(PROJECT_ROOT / "document_processing").rglob("*.py"),
-        PROJECT_ROOT / "workflows" / "extraction_worker.py",
-    ]
-    for path in sorted(paths):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def _process(
     files: Sequence[FoundFile],
     plan: WorkPlan,
     workers: int,
     on_file: Callable[[FileResult], None] | None = None,
-) -> list[FileResult]:
-    """The result of each file, in the order of `files`."""
-    result_by_index: dict[int, FileResult] = {}
+) -> tuple[list[FileResult], float]:
+    """The result of each file, in the order of `files`, and the peak memory of the largest worker in megabytes."""
+    results: list[FileResult | None] = [None] * len(files)
 
     def note(index: int, result: FileResult) -> None:
-        result_by_index[index] = result
+        results[index] = result
         for warning in result.warnings:
             logger.warning("%s: %s", result.path, warning)
         if on_file:
             on_file(result)
 
-    to_read: list[int] = []
     for index, file in enumerate(files):
         if file.status:
             note(index, FileResult(file.source, file.status, file.reason, file.hint, type=file.type))
-        else:
-            to_read.append(index)
+    schedule = ExtractionSchedule(files, plan)
     pool = WorkerPool(
         "workflows.extraction_worker",
         asdict(plan),
-        workers=max(1, min(workers, len(to_read))),
+        workers=workers,
         timeout_seconds=plan.timeout_seconds,
         memory_limit_mb=plan.memory_limit_mb,
     )
-    jobs = [_job(files[index], plan.timeout_seconds) for index in to_read]
-    for job, answer in pool.run(jobs):
-        file = files[to_read[job]]
-        note(to_read[job], _failed(file, answer) if isinstance(answer, Failure) else FileResult(**answer))
-    return [result_by_index[index] for index in range(len(files))]
-
-
-def _job(file: FoundFile, timeout_seconds: float) -> dict[str, Any]:
-    seconds = timeout_seconds
-    if file.type in ("text", "markdown"):
-        seconds += SECONDS_PER_TEXT_MB * _size(file) // 2**20
-    return {"path": str(file.path), "source": file.source, "seconds": seconds}
-
-
-def _size(file: FoundFile) -> int:
-    try:
-        return file.path.stat().st_size
-    except OSError:  # the worker tells
-        return 0
-
-
-def _failed(file: FoundFile, reason: Failure) -> FileResult:
-    hint = "look at the file, or raise the limits (--timeout, document_processing.extraction.memory_limit_mb)"
-    return FileResult(file.source, "failed", str(reason), hint, type=file.type, bytes=_size(file))
+    for number, answer in pool.run(schedule.take):
+        finished = schedule.note(number, answer)
+        if finished:
+            note(*finished)
+    return [result for result in results if result], pool.peak_memory_mb
 
 
 def known_types(files: Sequence[FoundFile]) -> Mapping[str, int]:

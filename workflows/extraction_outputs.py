@@ -16,11 +16,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from document_processing.settings import DocumentProcessingSettings
-from shared_utils.file_utils import atomic_binary_writer, atomic_writer, write_json_atomic
-from workflows.extraction_worker import ENTRY_SUFFIX, FileResult, iter_entry
+from shared_utils.file_utils import atomic_binary_writer, atomic_writer, to_json
+from workflows.extraction_entries import CHUNKED_SUFFIX, PARSED_SUFFIX, PART_SUFFIX, iter_entry
+from workflows.extraction_file import FileResult
 
 TEXT_FOLDER = "text"
 LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
+_FILES_KEY = '  "files":'
 _LIBRARIES = ("pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
 
 
@@ -34,12 +36,12 @@ def write_outputs(
     with ExitStack() as stack:
         target_by_kind = {kind: stack.enter_context(atomic_binary_writer(output / f"{kind}.jsonl")) for kind in kinds}
         for result in results:
-            if result.entry:
-                for kind, line in iter_entry(store / result.entry):
+            for entry in result.entries:
+                for kind, line in iter_entry(store / entry):
                     if kind in target_by_kind:
                         target_by_kind[kind].write(line)
     if settings.lm_studio.output_format == "text":
-        names += [_write_text(result, store, output) for result in results if result.entry]
+        names += [_write_text(result, store, output) for result in results if result.status == "ok"]
     for name in before - set(names) - {"manifest.json"}:
         (output / name).unlink(missing_ok=True)
     if settings.lm_studio.output_format != "text" and (output / TEXT_FOLDER).is_dir():
@@ -50,8 +52,14 @@ def write_outputs(
 
 def _outputs_of_last_run(output: Path) -> set[str]:
     """What the last run wrote here: what this one does not write anew would contradict it."""
+    head = ""
     try:
-        names = json.loads((output / "manifest.json").read_text(encoding="utf-8"))["outputs"]
+        with (output / "manifest.json").open(encoding="utf-8") as file:
+            for line in file:
+                if line.startswith(_FILES_KEY):  # of no interest here, and possibly very many
+                    break
+                head += line
+        names = json.loads(head.rstrip().removesuffix(",") + "\n}")["outputs"]
         return {name for name in names if name in _known_outputs() or _is_text_output(name)}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
@@ -69,9 +77,10 @@ def _is_text_output(name: str) -> bool:
 def _write_text(result: FileResult, store: Path, output: Path) -> str:
     name = f"{TEXT_FOLDER}/{_text_name(result.path)}"
     with atomic_writer(output / name) as target:
-        for kind, line in iter_entry(store / str(result.entry)):
-            if kind == "documents":
-                target.write(json.loads(line)["content"] + "\n\n")
+        for entry in result.entries:
+            for kind, line in iter_entry(store / entry):
+                if kind == "documents":
+                    target.write(json.loads(line)["content"] + "\n\n")
     return name
 
 
@@ -92,28 +101,35 @@ def write_manifest(
     input_path: str | Path,
     settings: DocumentProcessingSettings,
     seconds: float,
+    peak_memory_mb: float,
 ) -> None:
     """Write what became of each file, with the settings and versions that it was done with."""
     counts = {status: sum(result.status == status for result in results) for status in ("ok", "failed", "skipped")}
-    manifest = {
+    head = {
         "input": os.fsencode(os.fspath(input_path)).decode("utf-8", "backslashreplace"),
         "files_found": len(results),
         **counts,
         "seconds": seconds,
+        "peak_memory_mb": peak_memory_mb,
         "outputs": [*outputs, "manifest.json"],
         "settings": settings.model_dump(),
         "versions": library_versions(),
-        "files": [{key: value for key, value in asdict(result).items() if key != "entry"} for result in results],
     }
-    write_json_atomic(output / "manifest.json", manifest)
+    with atomic_writer(output / "manifest.json") as manifest:
+        # One file after another: in one piece, the report on 100,000 files would take hundreds of megabytes.
+        manifest.write(to_json(head, indent=2).removesuffix("\n}") + f",\n{_FILES_KEY} [")
+        for position, result in enumerate(results):
+            report = {key: value for key, value in asdict(result).items() if key != "entries"}
+            manifest.write(f"{',' if position else ''}\n    {to_json(report)}")
+        manifest.write("\n  ]\n}\n")
 
 
 def remove_other_entries(store: Path, results: Sequence[FileResult]) -> None:
     """Entries of files that changed or are gone; the cache never outgrows one run."""
-    used = {result.entry for result in results}
-    for entry in store.glob(f"*{ENTRY_SUFFIX}"):
-        if entry.name not in used:
-            entry.unlink(missing_ok=True)
+    used = {entry for result in results for entry in result.entries}
+    for path in store.iterdir():
+        if path.suffix in (PARSED_SUFFIX, CHUNKED_SUFFIX, PART_SUFFIX) and path.name not in used:
+            path.unlink(missing_ok=True)
 
 
 def library_versions() -> dict[str, str]:

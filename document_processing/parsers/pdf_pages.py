@@ -91,6 +91,12 @@ def read_part(
         rescuer.close()
 
 
+def lost_part(first: int, last: int, reason: str) -> RawPart:
+    """Stands for the pages `first` up to but without `last` when reading them failed; no engine is named in it."""
+    pages = [RawPage(number=index + 1, text="", parser="", reason=reason, tables=0) for index in range(first, last)]
+    return RawPart(pages=pages, information={})
+
+
 def _open(path: Path, kinds: Sequence[ReaderKind]) -> tuple[PageReader, Sequence[ReaderKind], list[str]]:
     """The first engine that opens the file and finds pages, the engines after it, and why others did not."""
     reasons: list[str] = []

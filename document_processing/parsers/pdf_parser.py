@@ -105,6 +105,8 @@ class PDFParser:
     def documents_of(self, path: str | Path, parts: Sequence[RawPart]) -> Iterator[Document]:
         """The documents of a file whose pages were read in parts, in order.
 
+        Where reading a part failed, `lost_part` of `pdf_pages` stands in its place; a warning names its pages.
+
         Raises:
             DocumentProcessingError: no page holds text.
         """
@@ -114,7 +116,7 @@ class PDFParser:
                 f"no text layer: the text of {_counted(len(pages))} is an image or missing; it needs OCR",
                 hint=_OCR_HINT,
             )
-        information = parts[0]["information"]
+        information = next((part["information"] for part in parts if part["information"]), {})
         title = title_of(information, Path(path))
         shared: dict[str, Any] = {"pages": len(pages), **information_of(information)}
         without_text = [page.number for page in pages if not page.text]
@@ -233,7 +235,11 @@ def _as_one(pages: Sequence[_Page], shared: Mapping[str, Any]) -> Iterator[tuple
 
 def _warnings(pages: Sequence[_Page]) -> list[str]:
     warnings: list[str] = []
-    empty = [page.number for page in pages if not page.text]
+    lost = [page for page in pages if not page.parser]
+    if lost:
+        numbers = _listed([page.number for page in lost])
+        warnings.append(f"{_counted(len(lost))} of {len(pages)} could not be read ({numbers}): {lost[0].reason}")
+    empty = [page.number for page in pages if page.parser and not page.text]
     if empty:
         warnings.append(f"no text on {_counted(len(empty))} of {len(pages)} ({_listed(empty)}); {_OCR_HINT}")
     by_other = [page.number for page in pages if page.text and page.reason]
