@@ -190,7 +190,8 @@ def test_a_file_that_hangs_is_given_up_and_the_others_go_on(folder: Path, tmp_pa
     """Within the time that was set."""
     (folder / "hang.pdf").write_bytes(HANGING)
     started = time.monotonic()
-    summary = extract_folder(folder, tmp_path / "out", settings(extraction={"timeout_seconds": 3}))
+    limits = {"extraction": {"timeout_seconds": 3}, "pdf": {"engine": "pdfplumber"}}
+    summary = extract_folder(folder, tmp_path / "out", settings(**limits))
     assert time.monotonic() - started < 40
     reason_by_path = {result.path: result.reason for result in summary.failed}
     assert reason_by_path["hang.pdf"] == "it took longer than 3 seconds"
