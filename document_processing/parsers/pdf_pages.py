@@ -141,6 +141,10 @@ def _read_page(reader: PageReader, index: int, rescuer: _Rescuer, reasons: Seque
     return found or _raw_page(index, PageText(""), reader.name, reason)
 
 
+def _may_be_scan(page: RawPage) -> bool:
+    return not page["text"] and page["reason"] != BLANK
+
+
 def _recognised(path: Path, page: RawPage, ocr: TesseractReader) -> RawPage:
     try:
         found = ocr.page(path, page["number"] - 1)
