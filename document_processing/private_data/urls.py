@@ -1,0 +1,61 @@
+"""Web addresses: with a scheme, beginning with `www.`, or a bare host with a path (`example.com/page`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from document_processing.private_data.domains import is_top_level_domain
+from document_processing.private_data.hits import Hit
+
+_SCHEMES = r"(?i:https?|ftps?|sftp|ssh|git|wss?)"
+# A quotation mark belongs to an address only inside a word; East Asian marks never do.
+_CHARACTER = r"(?:[^\s<>\"'`|\\^«»“”‘’„…、。，；：！？「」『』（）【】《》〈〉]|'(?=\w))"
+_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}"
+_URL = re.compile(
+    rf"(?<![A-Za-z0-9]){_SCHEMES}://(?=[\w\[]){_CHARACTER}++"
+    rf"|(?<![\w.@/:%-])www\d?\.{_HOST}(?![\w-])(?::\d{{2,5}})?(?:[/?#]{_CHARACTER}*+)?"
+    rf"|(?<![\w.@/:%$#=-])(?P<bare>(?>(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,8}})[a-z]{{2,24}})"
+    rf"(?=/[\w~#?@%+-])/{_CHARACTER}++"
+)
+_BRACKET = re.compile(r"[()\[\]{}]")
+_CLOSING = {")": "(", "]": "[", "}": "{"}
+_AFTER = ".,;:!?'*_~([{"
+# Bare hosts only under endings that are no endings of files and no words of programs.
+_BARE_ENDINGS = frozenset("com org net edu gov mil int info biz app dev xyz shop blog site online cloud tech".split())
+_FILE_ENDINGS = frozenset("md py rs sh pl so cc ps ai mm mk ml st in is do am pm as ad".split())
+
+
+def find(text: str) -> Iterator[Hit]:
+    """The addresses in a text, in order."""
+    for match in _URL.finditer(text):
+        bare = match["bare"]
+        if bare and not _is_bare_host(bare, text[match.end("bare") + 1 : match.end("bare") + 64]):
+            continue
+        end = _end(text, match.start(), match.end())
+        yield Hit(match.start(), end, "URL")
+
+
+def _is_bare_host(host: str, path: str) -> bool:
+    first, _, rest = host.partition(".")
+    ending = rest.rpartition(".")[2]
+    known = ending in _BARE_ENDINGS or (len(ending) == 2 and ending not in _FILE_ENDINGS and is_top_level_domain(ending))
+    # `self.io/self.name` are two names of a program.
+    return known and not path.startswith(first + ".")
+
+
+def _end(text: str, start: int, end: int) -> int:
+    """The end without a bracket that was opened before, and without marks of the sentence."""
+    depth = {"(": 0, "[": 0, "{": 0}
+    for bracket in _BRACKET.finditer(text, start, end):
+        opening = _CLOSING.get(bracket.group())
+        if opening is None:
+            depth[bracket.group()] += 1
+        elif depth[opening] == 0:
+            end = bracket.start()
+            break
+        else:
+            depth[opening] -= 1
+    while end > start and text[end - 1] in _AFTER:
+        end -= 1
+    return end
