@@ -9,8 +9,10 @@ not found stays: names, addresses of streets, birthdays, anything in a form that
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from document_processing.private_data import emails, identifiers, network, phones, secrets, urls
@@ -19,7 +21,8 @@ from shared_utils.errors import ConfigurationError
 from shared_utils.records import Document
 from shared_utils.settings import nearest
 
-BEST_EFFORT = "best effort, not anonymisation"
+# Module and the package that brings it.
+_PACKAGES = {"phonenumbers": "phonenumbers", "publicsuffixlist": "publicsuffixlist", "stdnum": "python-stdnum"}
 
 
 def _find_ids(text: str) -> Iterator[Hit]:
@@ -44,7 +47,7 @@ class Redactor:
         kinds: some of `emails`, `phones`, `urls`, `ids`.
 
     Raises:
-        ConfigurationError: a kind is not known.
+        ConfigurationError: a kind is not known, or a package is not installed.
     """
 
     def __init__(self, kinds: Iterable[str]) -> None:
@@ -53,6 +56,11 @@ class Redactor:
             guess = nearest(kind, FINDERS)
             hint = f"did you mean {guess}?" if guess else f"known are {', '.join(FINDERS)}"
             raise ConfigurationError(f"unknown kind of private data: {kind}", hint=hint)
+        for module, package in _PACKAGES.items():
+            if find_spec(module) is None:
+                raise ConfigurationError(
+                    f"redaction needs the package '{package}'", hint='pip install "llm-complete-toolkit[redact]"'
+                )
 
     def find(self, text: str) -> list[Hit]:
         """The places to be replaced, in order and without overlap.
@@ -127,7 +135,5 @@ def _merged(hits: Iterable[Hit]) -> list[Hit]:
 
 def _overlaps(hit: Hit, others: list[Hit]) -> bool:
     """Whether a hit shares a character with one of the others, which are sorted and apart."""
-    from bisect import bisect_right
-
     index = bisect_right(others, (hit.end - 1, float("inf"), "")) - 1
     return index >= 0 and others[index].end > hit.start

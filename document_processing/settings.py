@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from shared_utils.settings import Settings
+from shared_utils.settings import Settings, nearest
 
 
 class PDFSettings(Settings):
@@ -62,6 +62,40 @@ class LMStudioSettings(Settings):
         return self
 
 
+BEST_EFFORT = "best effort, not anonymisation"  # stands wherever redaction is told
+PrivateKind = Literal["emails", "phones", "urls", "ids"]
+
+
+class CleaningSettings(Settings):
+    """What is taken out of the documents before they become chunks."""
+
+    dedupe: bool = Field(
+        False, description="drop documents that say the same as an earlier one, with their chunks and pairs"
+    )
+    dedupe_threshold: float = Field(
+        0.9, ge=0.5, le=1, description="least share of common five-word pieces (Jaccard) that makes a near duplicate"
+    )
+    redact: list[PrivateKind] = Field(
+        [],
+        description="kinds of private data replaced by placeholders: emails, phones, urls, ids; " + BEST_EFFORT,
+    )
+
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _kinds_are_known(cls, value: object) -> object:
+        """A list of kinds, or one text with commas."""
+        kinds = [kind.strip() for kind in value.split(",") if kind.strip()] if isinstance(value, str) else value
+        if not isinstance(kinds, list):
+            return kinds
+        known = get_args(PrivateKind)
+        for kind in kinds:
+            if kind not in known:
+                guess = nearest(str(kind), known)
+                meant = f"; did you mean {guess}?" if guess else ""
+                raise ValueError(f"'{kind}' is no kind of private data{meant} known: {', '.join(known)}")
+        return sorted(set(kinds), key=known.index)
+
+
 class ExtractionSettings(Settings):
     """The workers that read the files, and their limits."""
 
@@ -83,4 +117,7 @@ class DocumentProcessingSettings(Settings):
     pdf: PDFSettings = Field(default_factory=PDFSettings, description="how PDF files are read")
     markdown: MarkdownSettings = Field(default_factory=MarkdownSettings, description="how Markdown files are read")
     lm_studio: LMStudioSettings = Field(default_factory=LMStudioSettings, description="how chunks are made")
+    cleaning: CleaningSettings = Field(
+        default_factory=CleaningSettings, description="what is taken out of the documents"
+    )
     extraction: ExtractionSettings = Field(default_factory=ExtractionSettings, description="workers and their limits")

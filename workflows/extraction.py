@@ -25,7 +25,7 @@ from typing import Any, Literal, TypedDict, get_args
 from document_processing.converters.lm_studio_converter import LMStudioConverter
 from document_processing.length_counters import tokenizer_path
 from document_processing.parsers.registry import document_type
-from document_processing.settings import DocumentProcessingSettings
+from document_processing.settings import CleaningSettings, DocumentProcessingSettings
 from shared_utils.errors import ConfigurationError, DocumentProcessingError
 from shared_utils.file_utils import (
     TEMPORARY_PREFIX,
@@ -37,9 +37,16 @@ from shared_utils.file_utils import (
 )
 from shared_utils.records import Document, DocumentType
 from shared_utils.run_lock import run_lock
+from workflows.extraction_duplicates import without_duplicates
 from workflows.extraction_entries import iter_entry
 from workflows.extraction_file import FileResult, WorkPlan, process_single_file, safe_parse_document
-from workflows.extraction_outputs import library_versions, remove_other_entries, write_manifest, write_outputs
+from workflows.extraction_outputs import (
+    library_versions,
+    redacted_counts,
+    remove_other_entries,
+    write_manifest,
+    write_outputs,
+)
 from workflows.extraction_schedule import ExtractionSchedule
 from workflows.file_discovery import FoundFile, find_files
 from workflows.worker_pool import PROJECT_ROOT, WorkerPool
@@ -56,8 +63,8 @@ __all__ = [
 CACHE_FOLDER = ".cache"
 DOCUMENT_TYPES = get_args(DocumentType)
 # Parsers do not use these (a test keeps it so); a change in them needs new chunks, but no new parsing.
-CHUNK_CODE = ("chunking.py", "length_counters.py", "sentences.py", "settings.py")
-CHUNK_LIBRARIES = ("tokenizers",)
+CHUNK_CODE = ("chunking.py", "deduplication.py", "length_counters.py", "sentences.py", "settings.py")
+CHUNK_LIBRARIES = ("tokenizers", "datasketch")
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +103,16 @@ class ExtractionSummary:
         """The files that were read."""
         return [result for result in self.results if result.status == "ok"]
 
+    @property
+    def duplicates(self) -> int:
+        """How many documents were left out because others say the same."""
+        return sum(result.duplicates for result in self.results)
+
+    @property
+    def redacted(self) -> dict[str, int]:
+        """How many pieces of private data of each kind were replaced."""
+        return redacted_counts(self.results)
+
     def as_dict(self) -> dict[str, object]:
         """The summary that `--json` prints."""
         sums = {
@@ -107,6 +124,8 @@ class ExtractionSummary:
             **sums,
             "failed": len(self.failed),
             "skipped": len(self.skipped),
+            "duplicates": self.duplicates,
+            "redacted": self.redacted,
             "cached": sum(result.cached for result in self.ok),
             "seconds": self.seconds,
             "outputs": self.outputs,
@@ -131,7 +150,7 @@ def parallel_document_processing(
     settings = settings or DocumentProcessingSettings()
     files = [FoundFile(Path(path), os.fspath(path), document_type(path)) for path in file_paths]
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as store:
-        plan = replace(_work_plan(settings, Path(store)), converter=None, instructions=False)
+        plan = replace(_work_plan(settings, Path(store)), converter=None, instructions=False, signatures=False)
         results = _process(files, plan, num_workers)
         return [_processed(result, Path(store)) for result in results]
 
@@ -182,9 +201,10 @@ def extract_folder(
     with run_lock(output), _store(output, settings.extraction.use_cache) as store:
         plan = _work_plan(settings, store)
         results = _process(files, plan, settings.extraction.workers or _cores(), on_file)
-        outputs = write_outputs(results, store, output, settings)
+        results, duplicates = without_duplicates(results, store, settings.cleaning)
+        outputs = write_outputs(results, duplicates, store, output, settings)
         seconds = round(time.monotonic() - started, 2)
-        write_manifest(results, output, outputs, input_path, settings, seconds)
+        write_manifest(results, duplicates, output, outputs, input_path, settings, seconds)
         if settings.extraction.use_cache:
             remove_other_entries(store, results)
     summary = ExtractionSummary(results, seconds, [str(output / name) for name in (*outputs, "manifest.json")])
@@ -235,6 +255,8 @@ def _store(output: Path, use_cache: bool) -> Iterator[Path]:
 
 def _work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
     lm_studio, limits = settings.lm_studio, settings.extraction
+    cleaning = settings.cleaning
+    _check_packages(cleaning)
     parsers = {"pdf": settings.pdf.model_dump(), "markdown": settings.markdown.model_dump()}
     converter: dict[str, Any] = lm_studio.model_dump(exclude={"output_format", "instruction_format"})
     tokenizer_digest = ""
@@ -252,14 +274,30 @@ def _work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
         parsers=parsers,
         converter=converter,
         instructions=lm_studio.instruction_format,
+        redact=list(cleaning.redact),
+        signatures=cleaning.dedupe,
         parse_fingerprints={
-            kind: _fingerprint(parser_code, parsers.get(kind, {}), libraries) for kind in DOCUMENT_TYPES
+            kind: _fingerprint(parser_code, parsers.get(kind, {}), libraries, cleaning.redact)
+            for kind in DOCUMENT_TYPES
         },
         chunk_fingerprint=_fingerprint(all_code, what_counts, counters),
+        signature_fingerprint=_fingerprint(all_code, counters),
         max_bytes=limits.max_file_mb * 2**20,
         memory_limit_mb=limits.memory_limit_mb,
         timeout_seconds=limits.timeout_seconds,
     )
+
+
+def _check_packages(cleaning: CleaningSettings) -> None:
+    """A missing package is told before any file is read."""
+    if cleaning.redact:
+        from document_processing.redaction import Redactor
+
+        Redactor(cleaning.redact)
+    if cleaning.dedupe:
+        from document_processing.deduplication import check_installed
+
+        check_installed()
 
 
 def _fingerprint(*parts: object) -> str:

@@ -5,19 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from shared_utils.errors import ConfigurationError
-
 # Kept for examples and for networks of one's own (RFC 2606, RFC 6762, and what routers hand out).
 RESERVED = frozenset({"example", "test", "invalid", "local", "localdomain", "internal", "intranet", "lan", "corp"})
-INSTALL_HINT = 'pip install "llm-complete-toolkit[redact]"'
 
 
 @lru_cache(maxsize=1)
 def _public_suffixes() -> Any:
-    try:
-        from publicsuffixlist import PublicSuffixList
-    except ImportError as error:
-        raise ConfigurationError("redaction needs the package 'publicsuffixlist'", hint=INSTALL_HINT) from error
+    from publicsuffixlist import PublicSuffixList
+
     return PublicSuffixList(accept_unknown=False, only_icann=True)
 
 

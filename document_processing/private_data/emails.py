@@ -29,6 +29,7 @@ _ASCII_DOMAIN = re.compile(rf"{_ASCII_LABEL}(?:{_DOT}{_ASCII_LABEL}){{1,9}}")
 _DOMAIN = re.compile(rf"{_LABEL}(?:{_DOT}{_LABEL}){{1,9}}")
 _SPOKEN_DOMAIN = re.compile(rf"{_LABEL}(?: DOT {_LABEL}){{1,9}}")
 _SEPARATOR = re.compile(rf"{_DOT}| DOT ")
+_GLUED = re.compile(r"[A-Za-z]+(?=[^A-Za-z])")  # `com` of `comで`
 _LITERAL = re.compile(r"\[(?:IPv6:)?(?P<address>[0-9A-Fa-f.:]{3,45})\]")
 # `git@host:group/project`, and a call or an index in a program: `a@b.it(0)`.
 _NO_ADDRESS_AFTER = re.compile(r":(?:~|[\w.~-]{0,100}/|[\w.-]{1,100}\.git\b)|\(|\[\d")
@@ -44,7 +45,11 @@ def find(text: str) -> Iterator[Hit]:
         if start is None:
             continue
         end = _domain_end(text, at)
-        if end is None or _NO_ADDRESS_AFTER.match(text, end) or _CREDENTIALS_BEFORE.search(text, max(0, start - 110), start):
+        if (
+            end is None
+            or _NO_ADDRESS_AFTER.match(text, end)
+            or _CREDENTIALS_BEFORE.search(text, max(0, start - 110), start)
+        ):
             continue
         yield Hit(start, end, "EMAIL")
         position = end
@@ -93,10 +98,9 @@ def _end_of_known(text: str, found: re.Match[str] | None) -> int | None:
         label = text[end_of_dot:end]
         if is_top_level_domain(label):
             return end
-        ascii_part = re.match(r"[A-Za-z]*", label)
-        if ascii_part and ascii_part.end() < len(label) and is_spaceless(label[ascii_part.end()]):
-            if is_top_level_domain(ascii_part.group()):
-                return end_of_dot + ascii_part.end()
+        glued = _GLUED.match(label)
+        if glued and is_spaceless(label[glued.end()]) and is_top_level_domain(glued.group()):
+            return end_of_dot + glued.end()
         end = start_of_dot
     return None
 

@@ -32,5 +32,6 @@ def scan(pattern: re.Pattern[str], text: str, accept: Callable[[re.Match[str]], 
 
 def is_spaceless(character: str) -> bool:
     """True for letters of scripts that put no space between words, and for Hangul, which adds particles."""
-    return character.isalpha() and ("\u0e00" <= character <= "\u0eff" or "\u1100" <= character <= "\u11ff"
-                                    or "\u2e80" <= character)
+    return character.isalpha() and (
+        "\u0e00" <= character <= "\u0eff" or "\u1100" <= character <= "\u11ff" or character >= "\u2e80"
+    )

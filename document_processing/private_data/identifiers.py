@@ -10,17 +10,16 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from document_processing.private_data.domains import INSTALL_HINT
 from document_processing.private_data.hits import Hit, scan
-from shared_utils.errors import ConfigurationError
 
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ \u00a0-]?[A-Za-z0-9]){11,30}+")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]")
 
 _CARD = re.compile(
-    r"(?<![\w.,-])(?:\d{4}(?P<mark>[ \u00a0-])(?:\d{4}(?P=mark)\d{4}(?P=mark)\d{4}(?:(?P=mark)\d{3})?|\d{6}(?P=mark)\d{4,5})"
+    r"(?<![\w.,-])(?:\d{4}(?P<mark>[ \u00a0-])"
+    r"(?:\d{4}(?P=mark)\d{4}(?P=mark)\d{4}(?:(?P=mark)\d{3})?|\d{6}(?P=mark)\d{4,5})"
     r"|[2-6]\d{12,18})(?![\w-]|[.,]\d)"
 )
 _NETWORKS = re.compile(
@@ -153,8 +152,5 @@ def _passes(check: str, number: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _module(name: str):  # type: ignore[no-untyped-def]
-    try:
-        return import_module(f"stdnum.{name}")
-    except ImportError as error:
-        raise ConfigurationError("redaction needs the package 'python-stdnum'", hint=INSTALL_HINT) from error
+def _module(name: str) -> Any:
+    return import_module(f"stdnum.{name}")

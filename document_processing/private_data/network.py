@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from document_processing.private_data.hits import Hit
 
 _IPV4 = re.compile(r"(?<![\w.])(?<!\D-)(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d|-[A-Za-z]|-\d{1,3}(?![\d.]))")
-_IPV6 = re.compile(
-    r"(?<![\w:.])(?=[0-9A-Fa-f]{1,4}:|::)[0-9A-Fa-f:]{3,39}+(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"
-)
+_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]{1,4}:|::)[0-9A-Fa-f:]{3,39}+(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])")
 _MAC = re.compile(
     r"(?<![\w:.-])[0-9A-Fa-f]{2}(?P<mark>[:-])(?:[0-9A-Fa-f]{2}(?P=mark)){4}[0-9A-Fa-f]{2}(?![\w:-])"
     r"|(?<![\w:.-])(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}(?![\w:]|\.\w)"
@@ -31,7 +29,9 @@ _CHANGES_BEFORE = re.compile(
 _VERSION_AFTER = re.compile(r"(?i:[ ](?:build|release|version)\b)")
 _HEADING_AFTER = re.compile(r"[ \t]+[^\W\d_a-zа-яё]")
 _LARGEST_SECTION = 30
-_CARRIERS = [ipaddress.ip_network(net) for net in ("2000::/3", "fc00::/7", "fe80::/10", "64:ff9b::/96", "::ffff:0:0/96")]
+_CARRIERS = [
+    ipaddress.ip_network(net) for net in ("2000::/3", "fc00::/7", "fe80::/10", "64:ff9b::/96", "::ffff:0:0/96")
+]
 
 
 def find(text: str) -> Iterator[Hit]:
@@ -62,12 +62,16 @@ def _is_own(text: str) -> bool:
 
 
 def _is_version(text: str, match: re.Match[str]) -> bool:
-    if _VERSION_BEFORE.search(text, max(0, match.start() - 16), match.start()) or _VERSION_AFTER.match(text, match.end()):
+    if _VERSION_BEFORE.search(text, max(0, match.start() - 16), match.start()) or _VERSION_AFTER.match(
+        text, match.end()
+    ):
         return True
     line_start = text.rfind("\n", max(0, match.start() - 60), match.start()) + 1 or max(0, match.start() - 60)
     if _CHANGES_BEFORE.search(text[line_start : match.start()].rstrip()) and not _is_own(match.group()):
         return True
-    begins_line = not text[text.rfind("\n", max(0, match.start() - 8), match.start()) + 1 : match.start()].strip(" #*\t")
+    begins_line = not text[text.rfind("\n", max(0, match.start() - 8), match.start()) + 1 : match.start()].strip(
+        " #*\t"
+    )
     begins_line = begins_line and (match.start() < 8 or "\n" in text[match.start() - 8 : match.start()])
     small = all(int(part) < _LARGEST_SECTION for part in match.group().split("."))
     return bool(begins_line and small and _HEADING_AFTER.match(text, match.end()))

@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from document_processing.private_data.domains import INSTALL_HINT
 from document_processing.private_data.hits import Hit, scan
-from shared_utils.errors import ConfigurationError
+from document_processing.word_lists import word_set
 
 _GAP = r"[ .\-/()\u00a0\u2009\u202f\u2010\u2011\u2013]{0,3}"
 _END = r"(?![0-9A-Za-z]|[.,:]\d)"
@@ -19,10 +18,10 @@ _INTERNATIONAL = re.compile(rf"(?<![\w+])(?:[+＋][ ]?\(?(?=[1-9])|(?<![.,/:-])0
 _STRONG = (
     r"tele?phone|phone|tele?fon[a-zéóí]{0,6}|telefax|tel|tfn|tlf|tfno|puh|fax|téléphone|tél|teléfono|телефон[а-яіу]{0,3}"
     r"|тел|факс|τηλ[έεα-ω]{0,7}|טלפון|هاتف|تلفن|โทร|điện thoại|電話(?:番号)?|电话(?:号码)?|전화(?:번호)?|whatsapp|viber"
-    r"|telemóvel|telemovel|telefoon|ഫോൺ|फ़ोन|फोन"
+    r"|telemóvel|telemovel|telefoon|फ़ोन|फोन"
 )
 _WEAK = (
-    r"mobile|mobil|mob|moby|cell|cellular|celular|cellulare|móvil|movil|handy|gsm|ph|hp|call(?: (?:me|us))?(?: (?:on|at))?"
+    r"mobile|mobil|mob|cell|cellular|celular|cellulare|móvil|movil|handy|gsm|ph|hp|call(?: (?:me|us))?(?: (?:on|at))?"
     r"|dial|ring|моб|携帯(?:電話)?|手机(?:号)?|手機|휴대폰|kom|numer|nummer|numero|número|contact no|sms"
 )
 _FOLLOWED_BY = r"(?:[ ]?(?:no|nr|num|number|номер|kom|mobile|office|home|work)\b)?"
@@ -35,15 +34,16 @@ _NO_PART_BEFORE = r"(?<![\w.,+/:$€£-])(?<!\d )"
 _NATIONAL = re.compile(
     rf"{_NO_PART_BEFORE}(?:"
     r"(?P<nanp>(?:1[- ])?(?:\([2-9]\d\d\)[ ]?|[2-9]\d\d-)[2-9]\d\d-\d{4}|(?:1\.)?[2-9]\d\d\.[2-9]\d\d\.\d{4})"
-    r"|(?P<zero>\(?0[1-9]\d{0,3}\)?[ -]\d{2,4}(?:[ -]\d{2,4}){1,3}(?<!\d{3}[ -]\d\d)|0[1-9](?:[ .-]\d\d){4}|0[1-9]\d{3}[ ]\d{6})"
+    r"|(?P<zero>\(?0[1-9]\d{0,3}\)?[ -]\d{2,4}(?:[ -]\d{2,4}){1,3}(?<!\d{3}[ -]\d\d)"
+    r"|0[1-9](?:[ .-]\d\d){4}|0[1-9]\d{3}[ ]\d{6})"
     r"|(?P<ru>8[ -]?\(?\d{3}\)?[ -]\d{3}-\d\d-\d\d)"
-    r"|(?P<cn>1[3-9]\d([ -])\d{4}\5\d{4})"
+    r"|(?P<cn>1[3-9]\d(?P<gap>[ -])\d{4}(?P=gap)\d{4})"
     r"|(?P<br>\(\d\d\)[ ]?9?\d{4}-\d{4})"
     rf"){_END}(?![-/]\d|[ ]\d)"
 )
-_ZERO_REGIONS = "GB FR UA JP KR SE AU CH TR NG IE ZA IL NL RO ID HU NZ DE AT BE FI EG PH TH VN".split()
-_REGIONS_OF_FORM = {"nanp": ["US"], "zero": _ZERO_REGIONS, "ru": ["RU", "KZ"], "cn": ["CN"], "br": ["BR"]}
-_ALL_REGIONS = [*_ZERO_REGIONS, *"US RU CN BR IN PL ES IT MX PT NO DK CZ GR SG AR CL CO HK SK BG".split()]
+_ZERO_REGIONS = tuple(sorted(word_set("GB FR UA JP KR SE AU CH TR NG IE ZA IL NL RO ID HU NZ DE AT BE FI EG PH TH VN")))
+_REGIONS_OF_FORM = {"nanp": ("US",), "zero": _ZERO_REGIONS, "ru": ("RU", "KZ"), "cn": ("CN",), "br": ("BR",)}
+_ALL_REGIONS = (*_ZERO_REGIONS, *sorted(word_set("US RU CN BR IN PL ES IT MX PT NO DK CZ GR SG AR CL CO HK SK BG")))
 _DATE = re.compile(r"(?:19|20)\d\d[-./ ](?:0[1-9]|1[0-2])[-./ ]\d\d(?!\d)|\d\d?[-./]\d\d?[-./](?:19|20)\d\d(?!\d)")
 _COUNTING = ("01 02 03", "02 03 04", "03 04 05", "04 05 06", "05 06 07", "06 07 08")  # bytes or a table
 _LAST_GROUP = re.compile(r"[^\d]+\d+$")
@@ -105,11 +105,9 @@ def _digits(text: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def _is_valid(digits: str, region: str | None) -> bool:
+    import phonenumbers
+
     try:
-        import phonenumbers
-    except ImportError as error:
-        raise ConfigurationError("redaction needs the package 'phonenumbers'", hint=INSTALL_HINT) from error
-    try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(digits, region))
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(digits, region)))
     except phonenumbers.NumberParseException:
         return False

@@ -52,6 +52,9 @@ _ASSIGNMENT = re.compile(
     r"[\"']?[ \t]{0,4}(?::=|=>|[:=]{1,2})[ \t]{0,4}"
     r"(?:\"(?P<double>[^\"\s]{8,512})\"|'(?P<single>[^'\s]{8,512})'|(?P<plain>[^\s\"'`,;<>(){}\[\]|]{8,512}+)(?![(\[{]))"
 )
+# Least length, and least bits a character.
+_PASSWORD = (8, 2.5)
+_TOKEN = (16, 3.0)
 _PLACEHOLDER = re.compile(r"(?i:your|example|change.?me|placeholder|xxxx|\*\*\*|\.\.\.|\$\{|\{\{|<|env\[|environ)")
 
 
@@ -66,13 +69,12 @@ def find(text: str) -> Iterator[Hit]:
         for match in _PASSWORD_IN_ADDRESS.finditer(text):
             yield Hit(*match.span("value"), "KEY")
     for match in _BEARER.finditer(text):
-        if _is_random(match["value"], least_length=16, least_entropy=3.0):
+        if _is_random(match["value"], *_TOKEN):
             yield Hit(*match.span("value"), "KEY")
     for match in _ASSIGNMENT.finditer(text):
         group = next(name for name in ("double", "single", "plain") if match[name])
-        least = {"least_length": 8, "least_entropy": 2.5} if match["password"] else {"least_length": 16, "least_entropy": 3.0}
         value = match[group].rstrip(".")
-        if _is_random(value, **least):
+        if _is_random(value, *(_PASSWORD if match["password"] else _TOKEN)):
             yield Hit(match.start(group), match.start(group) + len(value), "KEY")
 
 
@@ -102,7 +104,7 @@ def _find_blocks(text: str) -> Iterator[Hit]:
             yield Hit(begin.start(), body.end() if body else begin.end(), "KEY")
 
 
-def _is_random(value: str, *, least_length: int, least_entropy: float) -> bool:
+def _is_random(value: str, least_length: int, least_entropy: float) -> bool:
     """Letters and digits without the pattern of a word, a placeholder or a piece of program."""
     if len(value) < least_length or _PLACEHOLDER.search(value):
         return False

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from document_processing.private_data.domains import is_top_level_domain
 from document_processing.private_data.hits import Hit
+from document_processing.word_lists import word_set
 
 _SCHEMES = r"(?i:https?|ftps?|sftp|ssh|git|wss?)"
 # A quotation mark belongs to an address only inside a word; East Asian marks never do.
@@ -22,8 +23,8 @@ _BRACKET = re.compile(r"[()\[\]{}]")
 _CLOSING = {")": "(", "]": "[", "}": "{"}
 _AFTER = ".,;:!?'*_~([{"
 # Bare hosts only under endings that are no endings of files and no words of programs.
-_BARE_ENDINGS = frozenset("com org net edu gov mil int info biz app dev xyz shop blog site online cloud tech".split())
-_FILE_ENDINGS = frozenset("md py rs sh pl so cc ps ai mm mk ml st in is do am pm as ad".split())
+_BARE_ENDINGS = word_set("com org net edu gov mil int info biz app dev xyz shop blog site online cloud tech")
+_FILE_ENDINGS = word_set("md py rs sh pl so cc ps ai mm mk ml st in is do am pm as ad")
 
 
 def find(text: str) -> Iterator[Hit]:
@@ -39,7 +40,9 @@ def find(text: str) -> Iterator[Hit]:
 def _is_bare_host(host: str, path: str) -> bool:
     first, _, rest = host.partition(".")
     ending = rest.rpartition(".")[2]
-    known = ending in _BARE_ENDINGS or (len(ending) == 2 and ending not in _FILE_ENDINGS and is_top_level_domain(ending))
+    known = ending in _BARE_ENDINGS or (
+        len(ending) == 2 and ending not in _FILE_ENDINGS and is_top_level_domain(ending)
+    )
     # `self.io/self.name` are two names of a program.
     return known and not path.startswith(first + ".")
 
