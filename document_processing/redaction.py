@@ -37,6 +37,8 @@ FINDERS: dict[str, Callable[[str], Iterator[Hit]]] = {
     "urls": urls.find,
     "ids": _find_ids,
 }
+# Whole numbers in front matter that may be a telephone, an account or a card.
+LEAST_NUMBER, MOST_NUMBER = 10**5, 10**19
 _KIND_OF_LABEL = {"EMAIL": "emails", "PHONE": "phones", "URL": "urls"}
 
 
@@ -80,13 +82,18 @@ class Redactor:
         others = _merged([*_find_ids(text), *urls.find(text)])
         return [hit for hit in found if not _overlaps(hit, others) or text[hit.start] == "+"]
 
-    def redact(self, text: str) -> tuple[str, Counter[str]]:
-        """The text with placeholders, and how many of each kind there are."""
-        hits = self.find(text)
-        if not hits:
-            return text, Counter()
+    def redact(self, text: str, name: str = "") -> tuple[str, Counter[str]]:
+        """The text with placeholders, and how many of each kind there are.
+
+        Args:
+            text: what is to be redacted.
+            name: what the text is called, such as the key `phone`; it counts as a word that stands before.
+        """
+        before = f"{name}: " if name else ""
+        text = before + text
+        hits = [hit for hit in self.find(text) if hit.start >= len(before)]
         parts = []
-        position = 0
+        position = len(before)
         for hit in hits:
             parts += [text[position : hit.start], f"[{hit.label}]"]
             position = hit.end
@@ -94,27 +101,25 @@ class Redactor:
         return "".join(parts), Counter(_KIND_OF_LABEL.get(hit.label, "ids") for hit in hits)
 
     def redact_document(self, document: Document) -> tuple[Document, Counter[str]]:
-        """The document with placeholders in content, title and every text of its metadata.
-
-        Counted is what stands in the content and, where the content does not hold them, in title and metadata.
-        """
+        """The document with placeholders in content, title and every value of its metadata, and their counts."""
         counts: Counter[str] = Counter()
         content = self._counted(document["content"], counts)
         title = self._counted(document["title"], counts)
         metadata = self._counted(document["metadata"], counts)
         return {**document, "content": content, "title": title, "metadata": metadata}, counts
 
-    def _counted(self, value: Any, counts: Counter[str]) -> Any:
-        """The value with all its texts redacted; the keys of a mapping and other values stay."""
-        if isinstance(value, str):
-            text, found = self.redact(value)
-            counts.update(found)
-            return text
+    def _counted(self, value: Any, counts: Counter[str], name: str = "") -> Any:
+        """The value with all its texts and long numbers redacted; the keys of a mapping stay."""
         if isinstance(value, dict):
-            return {key: self._counted(item, counts) for key, item in value.items()}
+            return {key: self._counted(item, counts, str(key)) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self._counted(item, counts) for item in value]
-        return value
+            return [self._counted(item, counts, name) for item in value]
+        is_number = type(value) is int and LEAST_NUMBER <= value < MOST_NUMBER
+        if not isinstance(value, str) and not is_number:
+            return value
+        text, found = self.redact(str(value), name)
+        counts.update(found)
+        return text if found else value
 
 
 def _merged(hits: Iterable[Hit]) -> list[Hit]:
