@@ -46,7 +46,8 @@ _REGIONS_OF_FORM = {"nanp": ("US",), "zero": _ZERO_REGIONS, "ru": ("RU", "KZ"), 
 _ALL_REGIONS = (*_ZERO_REGIONS, *sorted(word_set("US RU CN BR IN PL ES IT MX PT NO DK CZ GR SG AR CL CO HK SK BG")))
 _DATE = re.compile(r"(?:19|20)\d\d[-./ ](?:0[1-9]|1[0-2])[-./ ]\d\d(?!\d)|\d\d?[-./]\d\d?[-./](?:19|20)\d\d(?!\d)")
 _COUNTING = ("01 02 03", "02 03 04", "03 04 05", "04 05 06", "05 06 07", "06 07 08")  # bytes or a table
-_LAST_GROUP = re.compile(r"[^\d]+\d+$")
+# Cut only at a space: what a hyphen joins is one number.
+_LAST_GROUP = re.compile(r"[ /\u00a0\u2009\u202f]+[^ /\u00a0\u2009\u202f]*$")
 
 
 def find(text: str) -> Iterator[Hit]:

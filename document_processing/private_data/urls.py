@@ -13,12 +13,15 @@ _SCHEMES = r"(?i:https?|ftps?|sftp|ssh|git|wss?)"
 # A quotation mark belongs to an address only inside a word; East Asian marks never do.
 _CHARACTER = r"(?:[^\s<>\"'`|\\^«»“”‘’„…、。，；：！？「」『』（）【】《》〈〉]|'(?=\w))"
 _HOST = r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}"
-_URL = re.compile(
-    rf"(?<![A-Za-z0-9]){_SCHEMES}://(?=[\w\[]){_CHARACTER}++"
-    rf"|(?<![\w.@/:%-])www\d?\.{_HOST}(?![\w-])(?::\d{{2,5}})?(?:[/?#]{_CHARACTER}*+)?"
-    rf"|(?<![\w.@/:%$#=-])(?P<bare>(?>(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,8}})[a-z]{{2,24}})"
-    rf"(?=/[\w~#?@%+-])/{_CHARACTER}++"
+_RUN = re.compile(rf"{_CHARACTER}*+")
+_START = re.compile(
+    rf"(?<![A-Za-z0-9]){_SCHEMES}://(?=[\w\[])"
+    rf"|(?<![\w.@/:%-])(?P<www>www\d?\.{_HOST})(?![\w-])(?::\d{{2,5}})?"
+    rf"|(?<![\w.@/:%$#=-])(?P<bare>(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,8}}[a-z]{{2,24}})(?=/[\w~#?@%+-])"
 )
+# `k8s.io/api/core/v1.PersistentVolume` is a name in a Go program.
+LONGEST_NAME = 300
+_PROGRAM_NAME = re.compile(r"/[\w-]++/(?:[\w.-]++/)*+[a-z0-9_]++\.(?:\(\*)?[A-Za-z]*[A-Z][a-z][\w.()*]*$")
 _BRACKET = re.compile(r"[()\[\]{}]")
 _CLOSING = {")": "(", "]": "[", "}": "{"}
 _AFTER = ".,;:!?'*_~([{"
@@ -29,12 +32,29 @@ _FILE_ENDINGS = word_set("md py rs sh pl so cc ps ai mm mk ml st in is do am pm 
 
 def find(text: str) -> Iterator[Hit]:
     """The addresses in a text, in order."""
-    for match in _URL.finditer(text):
-        bare = match["bare"]
-        if bare and not _is_bare_host(bare, text[match.end("bare") + 1 : match.end("bare") + 64]):
+    position = run_end = 0
+    while match := _START.search(text, position):
+        position = end = match.end()
+        if not match["www"] or text.startswith(("/", "?", "#"), end):
+            if end >= run_end:  # several addresses may stand in one run: `[a](https://a.org)[b](https://b.org)`
+                run_end = _run_end(text, end)
+            end = _end(text, match.start(), run_end)
+        if end < position or (match["bare"] and not _is_bare_address(text, match, end)):
             continue
-        end = _end(text, match.start(), match.end())
         yield Hit(match.start(), end, "URL")
+        position = end
+
+
+def _run_end(text: str, start: int) -> int:
+    run = _RUN.match(text, start)
+    return run.end() if run else start
+
+
+def _is_bare_address(text: str, match: re.Match[str], end: int) -> bool:
+    path = text[match.end() + 1 : match.end() + 64]
+    if not _is_bare_host(match["bare"], path):
+        return False
+    return end - match.end() > LONGEST_NAME or not _PROGRAM_NAME.match(text, match.end(), end)
 
 
 def _is_bare_host(host: str, path: str) -> bool:

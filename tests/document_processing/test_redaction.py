@@ -75,6 +75,18 @@ def test_what_overlaps_becomes_one_placeholder():
     assert Redactor(["emails"]).redact(text)[0] == "see https://example.com/?to=[EMAIL] now"
 
 
+def test_addresses_that_touch_are_found_one_by_one():
+    """A list of links may have no space between them."""
+    text = "[a](https://a.org/x_(y))[b](https://b.org)(http://c.org/),www.d.org/e)www.f.org"
+    assert EVERYTHING.redact(text)[0] == "[a]([URL])[b]([URL])([URL]),[URL])[URL]"
+
+
+def test_names_of_a_program_are_no_addresses():
+    """Though `k8s.io` is a host, and its pages are addresses."""
+    text = "k8s.io/api/core/v1.PersistentVolume is told on k8s.io/docs/concepts"
+    assert EVERYTHING.redact(text)[0] == "k8s.io/api/core/v1.PersistentVolume is told on [URL]"
+
+
 def test_digits_of_a_card_or_an_account_are_no_telephone_number():
     """Also when only telephone numbers are asked for."""
     text = "tel 4111 1111 1111 1111 and tel DE89 3704 0044 0532 0130 00"
@@ -148,7 +160,9 @@ def test_chunks_are_slices_of_the_redacted_content(text: str):
         assert document["content"][place["char_start"] : place["char_end"]] == chunk["text"]
 
 
-@pytest.mark.parametrize("piece", ["1", "1 ", "@", "a@", ".", "a.", "::", "+1 ", "((1", "http://", "AB12 ", "tel 1 "])
+@pytest.mark.parametrize(
+    "piece", ["1", "1 ", "@", "a@", ".", "a.", "::", "+1 ", "((1", "http://", "http://a)", "AB12 ", "tel 1 "]
+)
 def test_long_runs_of_what_begins_a_match_end(piece: str):
     """Nothing in them is private, and the time is linear in their length."""
     text = piece * (30_000 // len(piece))
