@@ -30,6 +30,7 @@ _SETTINGS = {
     "--instruction-format": "document_processing.lm_studio.instruction_format",
     "--workers": "document_processing.extraction.workers",
     "--timeout": "document_processing.extraction.timeout_seconds",
+    "--engine": "document_processing.extraction.engine",
     "--cache": "document_processing.extraction.use_cache",
 }
 

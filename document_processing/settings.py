@@ -74,6 +74,13 @@ class ExtractionSettings(Settings):
     )
     memory_limit_mb: int = Field(2048, ge=256, le=1_048_576, description="most memory that the work on one file takes")
     max_file_mb: int = Field(512, ge=1, le=65_536, description="larger files are refused")
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="ray reads the files on the machines of a Ray cluster, which must see them at the same paths",
+    )
+    ray_address: str | None = Field(
+        None, min_length=1, description="of a Ray cluster; null takes RAY_ADDRESS, or starts Ray on this machine"
+    )
     use_cache: bool = Field(True, description="take files that did not change from the cache in the output folder")
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from document_processing.parsers.registry import document_type
 from document_processing.settings import DocumentProcessingSettings
@@ -50,6 +50,9 @@ __all__ = [
 ]
 
 CACHE_FOLDER = ".cache"
+
+if TYPE_CHECKING:
+    from workflows.ray_engine import RayPool
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +127,7 @@ def parallel_document_processing(
     files = [FoundFile(os.fspath(path), os.fspath(path), document_type(path)) for path in file_paths]
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as store:
         plan = replace(work_plan(settings, Path(store)), converter=None, instructions=False)
-        results, _ = _process(files, plan, num_workers)
+        results, _ = _process(files, plan, _local_pool(plan, num_workers))
         return [_processed(result, Path(store)) for result in results]
 
 
@@ -167,13 +170,17 @@ def extract_folder(
     """
     started = time.monotonic()
     settings = settings or DocumentProcessingSettings()
+    if settings.extraction.engine == "ray":
+        from workflows.ray_engine import require_ray
+
+        require_ray()
     output = Path(output_dir).expanduser()
     refuse_same_folder(input_path, output)
     files = find_files(input_path, output) if files is None else files
     ensure_output_dir(output)
     with run_lock(output), _store(output, settings.extraction.use_cache) as store:
         plan = work_plan(settings, store)
-        results, peak_memory_mb = _process(files, plan, settings.extraction.workers or _cores(), on_file)
+        results, peak_memory_mb = _process(files, plan, _pool(plan, settings), on_file)
         outputs = write_outputs(results, store, output, settings)
         seconds = round(time.monotonic() - started, 2)
         write_manifest(results, output, outputs, input_path, settings, seconds, peak_memory_mb)
@@ -225,10 +232,29 @@ def _store(output: Path, use_cache: bool) -> Iterator[Path]:
     yield store
 
 
+def _pool(plan: WorkPlan, settings: DocumentProcessingSettings) -> WorkerPool | RayPool:
+    extraction = settings.extraction
+    if extraction.engine == "local":
+        return _local_pool(plan, extraction.workers or _cores())
+    from workflows.ray_engine import RayPool
+
+    return RayPool(plan, workers=extraction.workers, address=extraction.ray_address)
+
+
+def _local_pool(plan: WorkPlan, workers: int) -> WorkerPool:
+    return WorkerPool(
+        "workflows.extraction_worker",
+        asdict(plan),
+        workers=workers,
+        timeout_seconds=plan.timeout_seconds,
+        memory_limit_mb=plan.memory_limit_mb,
+    )
+
+
 def _process(
     files: Sequence[FoundFile],
     plan: WorkPlan,
-    workers: int,
+    pool: WorkerPool | RayPool,
     on_file: Callable[[FileResult], None] | None = None,
 ) -> tuple[list[FileResult], float]:
     """The result of each file, in the order of `files`, and the peak memory of the largest worker in megabytes."""
@@ -245,13 +271,6 @@ def _process(
         if file.status:
             note(index, FileResult(file.source, file.status, file.reason, file.hint, type=file.type))
     schedule = ExtractionSchedule(files, plan)
-    pool = WorkerPool(
-        "workflows.extraction_worker",
-        asdict(plan),
-        workers=workers,
-        timeout_seconds=plan.timeout_seconds,
-        memory_limit_mb=plan.memory_limit_mb,
-    )
     for number, answer in pool.run(schedule.take):
         finished = schedule.note(number, answer)
         if finished:
