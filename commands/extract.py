@@ -28,6 +28,8 @@ _SETTINGS = {
     "--chunk-unit": "document_processing.lm_studio.chunk_unit",
     "--tokenizer": "document_processing.lm_studio.tokenizer",
     "--instruction-format": "document_processing.lm_studio.instruction_format",
+    "--ocr": "document_processing.pdf.ocr",
+    "--ocr-language": "document_processing.pdf.ocr_language",
     "--workers": "document_processing.extraction.workers",
     "--timeout": "document_processing.extraction.timeout_seconds",
     "--engine": "document_processing.extraction.engine",

@@ -12,14 +12,23 @@ from shared_utils.settings import Settings
 class PDFSettings(Settings):
     """How PDF files are read."""
 
+    engine: Literal["auto", "pdfplumber", "pypdf2"] = Field(
+        "auto",
+        description="auto reads each page with the library that serves it best: pdfium, else pdfplumber, else the "
+        "fallback; pdfplumber and pypdf2 begin with that one",
+    )
     use_pdfplumber_first: bool = Field(
-        True, description="read PDF files with pdfplumber; off reads them with the fallback from the start"
+        True, description="off reads PDF files with the fallback from the start, whatever the engine"
     )
     fallback_to_pypdf2: bool = Field(
         True,
-        description="read what pdfplumber cannot with pypdf or PyPDF2; which one served stands in the metadata",
+        description="read what the others cannot with pypdf or PyPDF2; which one served stands in the metadata",
     )
     extract_by_page: bool = Field(True, description="one document a page; off makes one document a file")
+    ocr: bool = Field(False, description="read pages without text, such as scans, with Tesseract")
+    ocr_language: str = Field(
+        "eng", pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$", description="what Tesseract looks for, such as deu+eng"
+    )
 
 
 class MarkdownSettings(Settings):
