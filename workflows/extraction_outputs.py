@@ -23,7 +23,7 @@ from workflows.extraction_file import FileResult
 TEXT_FOLDER = "text"
 LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
 _FILES_KEY = '  "files":'
-_LIBRARIES = ("pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
+_LIBRARIES = ("pypdfium2", "pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
 
 
 def write_outputs(

@@ -94,7 +94,7 @@ def read_part(
 def lost_part(first: int, last: int, reason: str) -> RawPart:
     """Stands for the pages `first` up to but without `last` when reading them failed; no engine is named in it."""
     pages = [RawPage(number=index + 1, text="", parser="", reason=reason, tables=0) for index in range(first, last)]
-    return RawPart(pages=pages, information={})
+    return RawPart(pages=pages, information={}, outline=[])
 
 
 def _open(path: Path, kinds: Sequence[ReaderKind]) -> tuple[PageReader, Sequence[ReaderKind], list[str]]:
