@@ -32,8 +32,11 @@ _SETTINGS = {
     "--dedupe": "document_processing.cleaning.dedupe",
     "--dedupe-threshold": "document_processing.cleaning.dedupe_threshold",
     "--redact": "document_processing.cleaning.redact",
+    "--ocr": "document_processing.pdf.ocr",
+    "--ocr-language": "document_processing.pdf.ocr_language",
     "--workers": "document_processing.extraction.workers",
     "--timeout": "document_processing.extraction.timeout_seconds",
+    "--engine": "document_processing.extraction.engine",
     "--cache": "document_processing.extraction.use_cache",
 }
 

@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from workflows.extraction_file import (
 MOST_PAGES_IN_ONE_GO = 64
 SMALLEST_BYTES = 32 * 1024  # smaller files hold too little to be worth counting their pages
 # Each range opens the file anew, which takes longer the more pages it has (0.25 ms a page): few ranges then.
-SMALLEST_RANGE, LARGEST_RANGE, USUAL_RANGES = 32, 512, 32
+SMALLEST_RANGE, LARGEST_RANGE, USUAL_RANGES = 16, 512, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,20 @@ def read_range(path: Path, sha256: str, first: int, last: int, plan: WorkPlan) -
     Raises:
         LLMToolkitError: the pages could not be read.
     """
-    name = sha256_of_text(plan.parse_fingerprints.get("pdf", ""), sha256, f"{first}-{last}") + PART_SUFFIX
-    entry = Path(plan.store) / name
+    entry = part_entry(sha256, first, last, plan)
     if read_entry_summary(entry) is None:
         with translated_library_errors():
             part = _parser(plan).read_pages(path, first, last)
         with entry_writer(entry) as writer:
             writer.write("P", part)
             writer.end()
-    return name
+    return entry.name
+
+
+def part_entry(sha256: str, first: int, last: int, plan: WorkPlan) -> Path:
+    """Where a range of pages of the file with this digest is stored."""
+    fingerprint = plan.parse_fingerprints.get("pdf", "")
+    return Path(plan.store) / (sha256_of_text(fingerprint, sha256, f"{first}-{last}") + PART_SUFFIX)
 
 
 def join_pieces(
@@ -113,7 +118,11 @@ def join_pieces(
     """The result of a file whose pages were read; never raises for what is wrong with the file."""
     is_complete = not any(piece.reason for piece in pieces)
     documents = _documents(path, sha256, pieces, plan)
-    return process_single_file(path, source, plan, converter, documents=documents, is_complete=is_complete)
+    result = process_single_file(path, source, plan, converter, documents=documents, is_complete=is_complete)
+    if is_complete:
+        return result
+    # A run with other limits goes on from the pages that could be read.
+    return replace(result, entries=(*result.entries, *(piece.part for piece in pieces if piece.part)))
 
 
 def _documents(path: Path, sha256: str, pieces: Sequence[Piece], plan: WorkPlan) -> Iterator[Document]:

@@ -41,6 +41,7 @@ def main() -> None:
     plan = WorkPlan(**json.loads(sys.stdin.readline()))
     _limit_memory(plan.memory_limit_mb)
     converter: LMStudioConverter | None = None
+    answers.write(json.dumps({"ready": True}) + "\n")
     for line in sys.stdin:
         job = json.loads(line)
         _start_alarm(job["seconds"] + GRACE_SECONDS)

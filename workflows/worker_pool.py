@@ -86,6 +86,7 @@ class WorkerPool:
 
     Args:
         module: its `main()` reads the plan and then jobs from stdin and answers each with one line of JSON.
+            A first line `{"ready": true}` says that it has started.
         plan: what each worker is told at its start.
         workers: how many run at the same time.
         timeout_seconds: a job that takes longer is ended; a job may hold its own limit as `seconds`.
@@ -122,9 +123,21 @@ class WorkerPool:
             while self._hand_out(take):
                 yield from self._collect()
         finally:
-            for worker in self._workers.values():
-                worker.end()
-            self._workers.clear()
+            self.close()
+
+    def answer(self, job: Mapping[str, Any]) -> dict[str, Any] | Failure:
+        """Do one job; its worker stays for the next one, until `close`."""
+        jobs = iter([(0, job)])
+        while True:
+            self._hand_out(lambda: next(jobs, None))
+            for _, answer in self._collect():
+                return answer
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            worker.end()
+        self._workers.clear()
 
     def _hand_out(self, take: TakeJob) -> bool:
         """Give jobs to all workers that have none; whether any worker has one now."""
@@ -163,7 +176,9 @@ class WorkerPool:
             return
         answer = json.loads(line)
         self.peak_memory_mb = max(self.peak_memory_mb, answer.pop("peak_memory_mb", 0.0))
-        if answer.get("memory"):
+        if answer.get("ready"):  # the time for its start is over
+            worker.deadline = min(worker.deadline, time.monotonic() + worker.seconds)
+        elif answer.get("memory"):
             yield from self._drop(worker, self._too_large())
         elif worker.job is not None:
             job, worker.job = worker.job, None
