@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
             args.target,
             settings,
             files=files,
-            on_file=lambda result: progress.advance(1, result.path),
+            on_file=lambda result: progress.advance(1, result.path, failed=result.status == "failed"),
         )
     _tell_rejected(summary, args.target, console)
     _tell_result(summary, args.target, config, console)

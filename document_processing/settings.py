@@ -113,9 +113,10 @@ class ExtractionSettings(Settings):
         120,
         gt=0,
         le=86_400,
-        description="a file that takes longer is given up, and the others go on; large texts get 2 more a MB",
+        description="a file that takes longer is given up, and the others go on; large texts get 2 more a MB; of a PDF "
+        "with more than 64 pages only the pages that take longer",
     )
-    memory_limit_mb: int = Field(2048, ge=256, le=1_048_576, description="most memory that the work on one file takes")
+    memory_limit_mb: int = Field(896, ge=256, le=1_048_576, description="most memory that the work on one file takes")
     max_file_mb: int = Field(512, ge=1, le=65_536, description="larger files are refused")
     engine: Literal["local", "ray"] = Field(
         "local",

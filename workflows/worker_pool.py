@@ -19,7 +19,7 @@ from typing import Any
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 20.0  # allowed to a worker for its start, on a busy machine
-LOOK_SECONDS = 0.2  # between two looks at the memory
+LOOK_SECONDS = 0.1  # between two looks at the memory
 
 
 TakeJob = Callable[[], tuple[int, Mapping[str, Any]] | None]
