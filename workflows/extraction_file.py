@@ -2,7 +2,7 @@
 
 The documents stand in one entry, which depends on the file and its parser; chunks and pairs stand in
 another, which depends on the documents and the converter. So other chunks need no second parsing. Private
-data is replaced before anything is stored, so that the cache holds none of what the outputs do not.
+data is replaced before documents are stored, so that the cache holds none of what the outputs do not.
 
 A large PDF is read in ranges of pages, each stored as a part; one more job joins the parts to documents.
 """
