@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from commands.options import add_setting
 from configs.schema import ToolkitConfig
+from document_processing.settings import BEST_EFFORT
 from shared_utils.console import CommandResult, Console
 
 if TYPE_CHECKING:
@@ -28,10 +29,14 @@ _SETTINGS = {
     "--chunk-unit": "document_processing.lm_studio.chunk_unit",
     "--tokenizer": "document_processing.lm_studio.tokenizer",
     "--instruction-format": "document_processing.lm_studio.instruction_format",
+    "--dedupe": "document_processing.cleaning.dedupe",
+    "--dedupe-threshold": "document_processing.cleaning.dedupe_threshold",
+    "--redact": "document_processing.cleaning.redact",
     "--ocr": "document_processing.pdf.ocr",
     "--ocr-language": "document_processing.pdf.ocr_language",
     "--workers": "document_processing.extraction.workers",
     "--timeout": "document_processing.extraction.timeout_seconds",
+    "--engine": "document_processing.extraction.engine",
     "--cache": "document_processing.extraction.use_cache",
 }
 
@@ -63,7 +68,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
             args.target,
             settings,
             files=files,
-            on_file=lambda result: progress.advance(1, result.path),
+            on_file=lambda result: progress.advance(1, result.path, failed=result.status == "failed"),
         )
     _tell_rejected(summary, args.target, console)
     _tell_result(summary, args.target, config, console)
@@ -116,8 +121,17 @@ def _tell_result(summary: ExtractionSummary, target: Path, config: ToolkitConfig
         f"{numbers['chunks']} chunks of at most {lm_studio.chunk_size} {lm_studio.chunk_unit} "
         f"written to {target / 'chunks.jsonl'}"
     )
+    _tell_cleaning(summary, config, console)
     train_on = target / "chunks.jsonl"
     if lm_studio.instruction_format:
         console.info(f"{numbers['instructions']} instruction pairs written to {target / 'instructions.jsonl'}")
         train_on = target / "instructions.jsonl" if numbers["instructions"] else train_on
     console.info(f"next: python main.py train-lora --train-data {train_on}")
+
+
+def _tell_cleaning(summary: ExtractionSummary, config: ToolkitConfig, console: Console) -> None:
+    if summary.duplicates:
+        console.info(f"{summary.duplicates} documents left out that say the same as others; manifest.json names them")
+    if config.document_processing.cleaning.redact:
+        told = ", ".join(f"{count} {kind}" for kind, count in summary.redacted.items()) or "nothing found"
+        console.info(f"replaced by placeholders: {told} ({BEST_EFFORT})")

@@ -96,7 +96,7 @@ def overrides_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> l
 def _shown(default: object) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
-    return "none" if default is None else str(default)
+    return "none" if default in (None, []) else str(default)
 
 
 def _metavar(annotation: object) -> str:

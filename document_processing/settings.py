@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from shared_utils.settings import Settings
+from shared_utils.settings import Settings, nearest
 
 
 class PDFSettings(Settings):
@@ -71,6 +71,40 @@ class LMStudioSettings(Settings):
         return self
 
 
+BEST_EFFORT = "best effort, not anonymisation"  # stands wherever redaction is told
+PrivateKind = Literal["emails", "phones", "urls", "ids"]
+
+
+class CleaningSettings(Settings):
+    """What is taken out of the documents before they become chunks."""
+
+    dedupe: bool = Field(
+        False, description="drop documents that say the same as an earlier one, with their chunks and pairs"
+    )
+    dedupe_threshold: float = Field(
+        0.9, ge=0.5, le=1, description="least share of common five-word pieces (Jaccard) that makes a near duplicate"
+    )
+    redact: list[PrivateKind] = Field(
+        [],
+        description="kinds of private data replaced by placeholders: emails, phones, urls, ids; " + BEST_EFFORT,
+    )
+
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _kinds_are_known(cls, value: object) -> object:
+        """A list of kinds, or one text with commas."""
+        kinds = [kind.strip() for kind in value.split(",") if kind.strip()] if isinstance(value, str) else value
+        if not isinstance(kinds, list):
+            return kinds
+        known = get_args(PrivateKind)
+        for kind in kinds:
+            if kind not in known:
+                guess = nearest(str(kind), known)
+                meant = f"; did you mean {guess}?" if guess else ""
+                raise ValueError(f"'{kind}' is no kind of private data{meant} known: {', '.join(known)}")
+        return sorted(set(kinds), key=known.index)
+
+
 class ExtractionSettings(Settings):
     """The workers that read the files, and their limits."""
 
@@ -79,10 +113,18 @@ class ExtractionSettings(Settings):
         120,
         gt=0,
         le=86_400,
-        description="a file that takes longer is given up, and the others go on; large texts get 2 more a MB",
+        description="a file that takes longer is given up, and the others go on; large texts get 2 more a MB; of a PDF "
+        "with more than 64 pages only the pages that take longer",
     )
-    memory_limit_mb: int = Field(2048, ge=256, le=1_048_576, description="most memory that the work on one file takes")
+    memory_limit_mb: int = Field(896, ge=256, le=1_048_576, description="most memory that the work on one file takes")
     max_file_mb: int = Field(512, ge=1, le=65_536, description="larger files are refused")
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="ray reads the files on the machines of a Ray cluster, which must see them at the same paths",
+    )
+    ray_address: str | None = Field(
+        None, min_length=1, description="of a Ray cluster; null takes RAY_ADDRESS, or starts Ray on this machine"
+    )
     use_cache: bool = Field(True, description="take files that did not change from the cache in the output folder")
 
 
@@ -92,4 +134,7 @@ class DocumentProcessingSettings(Settings):
     pdf: PDFSettings = Field(default_factory=PDFSettings, description="how PDF files are read")
     markdown: MarkdownSettings = Field(default_factory=MarkdownSettings, description="how Markdown files are read")
     lm_studio: LMStudioSettings = Field(default_factory=LMStudioSettings, description="how chunks are made")
+    cleaning: CleaningSettings = Field(
+        default_factory=CleaningSettings, description="what is taken out of the documents"
+    )
     extraction: ExtractionSettings = Field(default_factory=ExtractionSettings, description="workers and their limits")

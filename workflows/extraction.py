@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from document_processing.parsers.registry import document_type
 from document_processing.settings import DocumentProcessingSettings
@@ -32,9 +32,10 @@ from shared_utils.file_utils import (
 )
 from shared_utils.records import Document
 from shared_utils.run_lock import run_lock
+from workflows.extraction_duplicates import without_duplicates
 from workflows.extraction_entries import iter_entry
 from workflows.extraction_file import FileResult, WorkPlan, process_single_file, safe_parse_document
-from workflows.extraction_outputs import remove_other_entries, write_manifest, write_outputs
+from workflows.extraction_outputs import redacted_counts, remove_other_entries, write_manifest, write_outputs
 from workflows.extraction_plan import work_plan
 from workflows.extraction_schedule import ExtractionSchedule
 from workflows.file_discovery import FoundFile, find_files
@@ -50,6 +51,9 @@ __all__ = [
 ]
 
 CACHE_FOLDER = ".cache"
+
+if TYPE_CHECKING:
+    from workflows.ray_engine import RayPool
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +92,16 @@ class ExtractionSummary:
         """The files that were read."""
         return [result for result in self.results if result.status == "ok"]
 
+    @property
+    def duplicates(self) -> int:
+        """How many documents were left out because others say the same."""
+        return sum(result.duplicates for result in self.results)
+
+    @property
+    def redacted(self) -> dict[str, int]:
+        """How many pieces of private data of each kind were replaced."""
+        return redacted_counts(self.results)
+
     def as_dict(self) -> dict[str, object]:
         """The summary that `--json` prints."""
         sums = {
@@ -99,6 +113,8 @@ class ExtractionSummary:
             **sums,
             "failed": len(self.failed),
             "skipped": len(self.skipped),
+            "duplicates": self.duplicates,
+            "redacted": self.redacted,
             "cached": sum(result.cached for result in self.ok),
             "seconds": self.seconds,
             "outputs": self.outputs,
@@ -123,8 +139,8 @@ def parallel_document_processing(
     settings = settings or DocumentProcessingSettings()
     files = [FoundFile(os.fspath(path), os.fspath(path), document_type(path)) for path in file_paths]
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as store:
-        plan = replace(work_plan(settings, Path(store)), converter=None, instructions=False)
-        results, _ = _process(files, plan, num_workers)
+        plan = replace(work_plan(settings, Path(store)), converter=None, instructions=False, signatures=False)
+        results, _ = _process(files, plan, _local_pool(plan, num_workers))
         return [_processed(result, Path(store)) for result in results]
 
 
@@ -167,16 +183,21 @@ def extract_folder(
     """
     started = time.monotonic()
     settings = settings or DocumentProcessingSettings()
+    if settings.extraction.engine == "ray":
+        from workflows.ray_engine import require_ray
+
+        require_ray()
     output = Path(output_dir).expanduser()
     refuse_same_folder(input_path, output)
     files = find_files(input_path, output) if files is None else files
     ensure_output_dir(output)
     with run_lock(output), _store(output, settings.extraction.use_cache) as store:
         plan = work_plan(settings, store)
-        results, peak_memory_mb = _process(files, plan, settings.extraction.workers or _cores(), on_file)
-        outputs = write_outputs(results, store, output, settings)
+        results, peak_memory_mb = _process(files, plan, _pool(plan, settings), on_file)
+        results, duplicates = without_duplicates(results, store, settings.cleaning)
+        outputs = write_outputs(results, duplicates, store, output, settings)
         seconds = round(time.monotonic() - started, 2)
-        write_manifest(results, output, outputs, input_path, settings, seconds, peak_memory_mb)
+        write_manifest(results, duplicates, output, outputs, input_path, settings, seconds, peak_memory_mb)
         if settings.extraction.use_cache:
             remove_other_entries(store, results)
     summary = ExtractionSummary(results, seconds, [str(output / name) for name in (*outputs, "manifest.json")])
@@ -225,10 +246,29 @@ def _store(output: Path, use_cache: bool) -> Iterator[Path]:
     yield store
 
 
+def _pool(plan: WorkPlan, settings: DocumentProcessingSettings) -> WorkerPool | RayPool:
+    extraction = settings.extraction
+    if extraction.engine == "local":
+        return _local_pool(plan, extraction.workers or _cores())
+    from workflows.ray_engine import RayPool
+
+    return RayPool(plan, workers=extraction.workers, address=extraction.ray_address)
+
+
+def _local_pool(plan: WorkPlan, workers: int) -> WorkerPool:
+    return WorkerPool(
+        "workflows.extraction_worker",
+        asdict(plan),
+        workers=workers,
+        timeout_seconds=plan.timeout_seconds,
+        memory_limit_mb=plan.memory_limit_mb,
+    )
+
+
 def _process(
     files: Sequence[FoundFile],
     plan: WorkPlan,
-    workers: int,
+    pool: WorkerPool | RayPool,
     on_file: Callable[[FileResult], None] | None = None,
 ) -> tuple[list[FileResult], float]:
     """The result of each file, in the order of `files`, and the peak memory of the largest worker in megabytes."""
@@ -245,13 +285,6 @@ def _process(
         if file.status:
             note(index, FileResult(file.source, file.status, file.reason, file.hint, type=file.type))
     schedule = ExtractionSchedule(files, plan)
-    pool = WorkerPool(
-        "workflows.extraction_worker",
-        asdict(plan),
-        workers=workers,
-        timeout_seconds=plan.timeout_seconds,
-        memory_limit_mb=plan.memory_limit_mb,
-    )
     for number, answer in pool.run(schedule.take):
         finished = schedule.note(number, answer)
         if finished:

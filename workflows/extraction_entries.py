@@ -1,7 +1,8 @@
 """Entries of the extraction cache: records on disk that are whole or not there.
 
-An entry is a file of lines. The first letter of a line says what it holds (D document, C chunk,
-I instruction, P pages of a PDF); the last line, E, holds counts and the digest of all that stands before it:
+An entry is a file of lines. The first letter of a line says what it holds (D document, C chunk, I instruction,
+B the beginning of a document's chunks and instructions, S signature of a document, P pages of a PDF); the
+last line, E, holds counts and the digest of all that stands before it:
 
     D{"source": "guide.md", "type": "markdown", ...}
     E{"documents": 1, "pages": 0, "characters": 812, "warnings": [], "sha256": "..."}
@@ -21,8 +22,16 @@ from shared_utils.file_utils import TEMPORARY_PREFIX, to_json
 
 PARSED_SUFFIX = ".parsed"  # the documents of a file
 CHUNKED_SUFFIX = ".chunked"  # the chunks and pairs made of them
+SIGNED_SUFFIX = ".signed"  # what its documents are compared by
 PART_SUFFIX = ".part"  # some pages of a large PDF, until all are read
-KIND_OF_TAG = {"D": "documents", "C": "chunks", "I": "instructions", "P": "parts"}
+KIND_OF_TAG = {
+    "D": "documents",
+    "B": "begins",
+    "C": "chunks",
+    "I": "instructions",
+    "S": "signatures",
+    "P": "parts",
+}
 
 
 class EntryWriter:

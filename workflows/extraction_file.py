@@ -1,7 +1,8 @@
 """What happens to one file: it is parsed, its documents are cut into chunks, both are stored as entries.
 
 The documents stand in one entry, which depends on the file and its parser; chunks and pairs stand in
-another, which depends on the documents and the converter. So other chunks need no second parsing.
+another, which depends on the documents and the converter. So other chunks need no second parsing. Private
+data is replaced before documents are stored, so that the cache holds none of what the outputs do not.
 
 A large PDF is read in ranges of pages, each stored as a part; one more job joins the parts to documents.
 """
@@ -13,11 +14,12 @@ import json
 import os
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from document_processing.converters.instructions import instructions_of
 from document_processing.converters.lm_studio_converter import LMStudioConverter
@@ -28,10 +30,14 @@ from shared_utils.records import Document
 from workflows.extraction_entries import (
     CHUNKED_SUFFIX,
     PARSED_SUFFIX,
+    SIGNED_SUFFIX,
     entry_writer,
     iter_entry,
     read_entry_summary,
 )
+
+if TYPE_CHECKING:
+    from document_processing.redaction import Redactor
 
 BUG_HINT = "please report this file"
 
@@ -45,8 +51,11 @@ class WorkPlan:
         parsers: keyword arguments of the parsers by document type.
         converter: keyword arguments of `LMStudioConverter`; None makes no chunks.
         instructions: also make instruction pairs.
+        redact: kinds of private data that are replaced.
+        signatures: also store what documents are compared by.
         parse_fingerprints: stand for a parser's arguments, code and libraries in the names of entries; by type.
         chunk_fingerprint: the same for the converter.
+        signature_fingerprint: the same for the signatures.
         max_bytes: larger files are refused.
         memory_limit_mb: most memory that the work on one file takes.
         timeout_seconds: most time that one piece of work takes.
@@ -56,8 +65,11 @@ class WorkPlan:
     parsers: dict[str, dict[str, Any]] = field(default_factory=dict)
     converter: dict[str, Any] | None = None
     instructions: bool = False
+    redact: list[str] = field(default_factory=list)
+    signatures: bool = False
     parse_fingerprints: dict[str, str] = field(default_factory=dict)
     chunk_fingerprint: str = ""
+    signature_fingerprint: str = ""
     max_bytes: int = 512 * 1024 * 1024
     memory_limit_mb: int = 2048
     timeout_seconds: float = 120.0
@@ -71,12 +83,17 @@ class WorkPlan:
         """Where the chunks and pairs are stored that are made of documents with this digest."""
         return Path(self.store) / (sha256_of_text(self.chunk_fingerprint, documents_digest) + CHUNKED_SUFFIX)
 
+    def signed_entry(self, documents_digest: str) -> Path:
+        """Where the signatures of documents with this digest are stored."""
+        return Path(self.store) / (sha256_of_text(self.signature_fingerprint, documents_digest) + SIGNED_SUFFIX)
+
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
     """What became of one file; see `FileReport` in `shared_utils.records`.
 
-    `cached` says that nothing had to be parsed; `entries` names what was stored of it.
+    `cached` says that nothing had to be parsed; `redacted` counts the placeholders by kind; `duplicates` are
+    documents left out because others say the same; `entries` names what was stored of it.
     """
 
     path: str
@@ -92,6 +109,8 @@ class FileResult:
     pages: int = 0
     characters: int = 0
     seconds: float = 0.0
+    duplicates: int = 0
+    redacted: dict[str, int] = field(default_factory=dict)
     cached: bool = False
     warnings: list[str] = field(default_factory=list)
     entries: tuple[str, ...] = ()
@@ -139,6 +158,7 @@ def process_single_file(
                 parsed,
                 _parsed(path, plan.parsers) if documents is None else documents,
                 source,
+                plan,
                 None if is_complete else _limits(plan),
             )
         result = replace(_result_of(result, parsed, summary, plan, converter), cached=cached)
@@ -176,43 +196,84 @@ def _result_of(
 ) -> FileResult:
     """The result for documents that are stored; makes their chunks and pairs where they are missing."""
     counts = {key: summary[key] for key in ("documents", "pages", "characters")}
-    result = replace(result, **counts, warnings=summary["warnings"])
+    result = replace(result, **counts, warnings=summary["warnings"], redacted=summary["redacted"])
     if not summary["documents"]:
         return replace(
             result, status="skipped", reason="it holds no text", hint="nothing is lost", entries=(parsed.name,)
         )
+    result = replace(result, status="ok", entries=(parsed.name,))
+    if plan.signatures:
+        signed = plan.signed_entry(summary["sha256"])
+        if read_entry_summary(signed) is None:
+            _store_signatures(signed, parsed)
+        result = replace(result, entries=(parsed.name, signed.name))
     if converter is None:
-        return replace(result, status="ok", entries=(parsed.name,))
+        return result
     chunked = plan.chunked_entry(summary["sha256"])
     made = read_entry_summary(chunked) or _store_chunks(chunked, parsed, plan, converter)
     return replace(
         result,
-        status="ok",
         chunks=made["chunks"],
         instructions=made["instructions"],
-        entries=(parsed.name, chunked.name),
+        entries=(*result.entries, chunked.name),
     )
 
 
 def _store_documents(
-    entry: Path, documents: Iterable[Document], source: str, lost_under: list[float] | None
+    entry: Path, documents: Iterable[Document], source: str, plan: WorkPlan, lost_under: list[float] | None
 ) -> dict[str, Any]:
     pages = characters = 0
+    redactor = _redactor(plan)
+    redacted: Counter[str] = Counter()
     warnings: list[str] = []
     with entry_writer(entry) as writer:
         for parsed in documents:
             document: Document = {**parsed, "source": source}
+            if redactor:
+                document, counts = redactor.redact_document(document)
+                redacted.update(counts)
             writer.write("D", document)
             pages = max(pages, document["metadata"].get("pages", 0))
             characters += len(document["content"])
             warnings.extend(text for text in document["metadata"].get("warnings", ()) if text not in warnings)
-        return writer.end({"pages": pages, "characters": characters, "warnings": warnings, "lost_under": lost_under})
+        return writer.end(
+            {
+                "pages": pages,
+                "characters": characters,
+                "warnings": warnings,
+                "redacted": dict(redacted),
+                "lost_under": lost_under,
+            }
+        )
+
+
+def _redactor(plan: WorkPlan) -> Redactor | None:
+    if not plan.redact:
+        return None
+    from document_processing.redaction import Redactor  # its patterns take a while to compile
+
+    return Redactor(plan.redact)
+
+
+def _store_signatures(entry: Path, parsed: Path) -> None:
+    """A signature for each document, with its place in the parsed entry, where its text can be read again."""
+    from document_processing.deduplication import signature_of  # brings numpy, which most runs do not need
+
+    place = 0
+    with entry_writer(entry) as writer:
+        for _, line in iter_entry(parsed):
+            content = json.loads(line)["content"]
+            record = {**signature_of(content), "characters": len(content), "place": place + 1, "length": len(line)}
+            writer.write("S", record)
+            place += 1 + len(line)  # the tag is no part of the line
+        writer.end()
 
 
 def _store_chunks(entry: Path, parsed: Path, plan: WorkPlan, converter: LMStudioConverter) -> dict[str, Any]:
     with entry_writer(entry) as writer:
         for _, line in iter_entry(parsed):
             document: Document = json.loads(line)
+            writer.write("B", {})
             for chunk in converter.iter_convert([document]):
                 writer.write("C", chunk)
             for pair in instructions_of(document) if plan.instructions else ():

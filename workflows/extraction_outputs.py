@@ -9,25 +9,34 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from document_processing.settings import DocumentProcessingSettings
+from document_processing.settings import BEST_EFFORT, DocumentProcessingSettings
 from shared_utils.file_utils import atomic_binary_writer, atomic_writer, to_json
-from workflows.extraction_entries import CHUNKED_SUFFIX, PARSED_SUFFIX, PART_SUFFIX, iter_entry
+from workflows.extraction_duplicates import Duplicates, kept_records
+from workflows.extraction_entries import CHUNKED_SUFFIX, PARSED_SUFFIX, PART_SUFFIX, SIGNED_SUFFIX
 from workflows.extraction_file import FileResult
 
 TEXT_FOLDER = "text"
 LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
 _FILES_KEY = '  "files":'
-_LIBRARIES = ("pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
+_LIBRARIES = (
+    *("pypdfium2", "pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers"),
+    *("datasketch", "phonenumbers", "publicsuffixlist", "python-stdnum"),
+)
 
 
 def write_outputs(
-    results: Sequence[FileResult], store: Path, output: Path, settings: DocumentProcessingSettings
+    results: Sequence[FileResult],
+    duplicates: Duplicates,
+    store: Path,
+    output: Path,
+    settings: DocumentProcessingSettings,
 ) -> list[str]:
     """Join the entries; the names of the files written. All take their names together, at the end."""
     before = _outputs_of_last_run(output)
@@ -36,12 +45,11 @@ def write_outputs(
     with ExitStack() as stack:
         target_by_kind = {kind: stack.enter_context(atomic_binary_writer(output / f"{kind}.jsonl")) for kind in kinds}
         for result in results:
-            for entry in result.entries:
-                for kind, line in iter_entry(store / entry):
-                    if kind in target_by_kind:
-                        target_by_kind[kind].write(line)
+            for kind, line in kept_records(result, store, duplicates):
+                if kind in target_by_kind:
+                    target_by_kind[kind].write(line)
     if settings.lm_studio.output_format == "text":
-        names += [_write_text(result, store, output) for result in results if result.status == "ok"]
+        names += [_write_text(result, duplicates, store, output) for result in results if result.status == "ok"]
     for name in before - set(names) - {"manifest.json"}:
         (output / name).unlink(missing_ok=True)
     if settings.lm_studio.output_format != "text" and (output / TEXT_FOLDER).is_dir():
@@ -74,13 +82,12 @@ def _is_text_output(name: str) -> bool:
     return folder == TEXT_FOLDER and file.endswith(".txt") and "/" not in file and "\\" not in file
 
 
-def _write_text(result: FileResult, store: Path, output: Path) -> str:
+def _write_text(result: FileResult, duplicates: Duplicates, store: Path, output: Path) -> str:
     name = f"{TEXT_FOLDER}/{_text_name(result.path)}"
     with atomic_writer(output / name) as target:
-        for entry in result.entries:
-            for kind, line in iter_entry(store / entry):
-                if kind == "documents":
-                    target.write(json.loads(line)["content"] + "\n\n")
+        for kind, line in kept_records(result, store, duplicates):
+            if kind == "documents":
+                target.write(json.loads(line)["content"] + "\n\n")
     return name
 
 
@@ -96,6 +103,7 @@ def _text_name(source: str) -> str:
 
 def write_manifest(
     results: Sequence[FileResult],
+    duplicates: Duplicates,
     output: Path,
     outputs: Sequence[str],
     input_path: str | Path,
@@ -109,6 +117,13 @@ def write_manifest(
         "input": os.fsencode(os.fspath(input_path)).decode("utf-8", "backslashreplace"),
         "files_found": len(results),
         **counts,
+        "duplicates_total": duplicates.total,
+        "duplicates": duplicates.listed,
+        "redaction": {
+            "kinds": settings.cleaning.redact,
+            "replaced": redacted_counts(results),
+            "note": BEST_EFFORT,
+        },
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb,
         "outputs": [*outputs, "manifest.json"],
@@ -124,11 +139,19 @@ def write_manifest(
         manifest.write("\n  ]\n}\n")
 
 
+def redacted_counts(results: Sequence[FileResult]) -> dict[str, int]:
+    """How many placeholders of each kind stand in the documents of the files."""
+    counts: Counter[str] = Counter()
+    for result in results:
+        counts.update(result.redacted)
+    return dict(sorted(counts.items()))
+
+
 def remove_other_entries(store: Path, results: Sequence[FileResult]) -> None:
     """Entries of files that changed or are gone; the cache never outgrows one run."""
     used = {entry for result in results for entry in result.entries}
     for path in store.iterdir():
-        if path.suffix in (PARSED_SUFFIX, CHUNKED_SUFFIX, PART_SUFFIX) and path.name not in used:
+        if path.suffix in (PARSED_SUFFIX, CHUNKED_SUFFIX, SIGNED_SUFFIX, PART_SUFFIX) and path.name not in used:
             path.unlink(missing_ok=True)
 
 

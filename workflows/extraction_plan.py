@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from document_processing.converters.lm_studio_converter import LMStudioConverter
 from document_processing.length_counters import tokenizer_path
-from document_processing.settings import DocumentProcessingSettings
+from document_processing.settings import CleaningSettings, DocumentProcessingSettings
 from shared_utils.file_utils import sha256_of, sha256_of_text
 from shared_utils.records import DocumentType
 from workflows.extraction_file import WorkPlan
@@ -19,17 +19,19 @@ from workflows.worker_pool import PROJECT_ROOT
 
 DOCUMENT_TYPES = get_args(DocumentType)
 # Parsers do not use these (a test keeps it so); a change in them needs new chunks, but no new parsing.
-CHUNK_CODE = ("chunking.py", "length_counters.py", "sentences.py", "settings.py")
-CHUNK_LIBRARIES = ("tokenizers",)
+CHUNK_CODE = ("chunking.py", "deduplication.py", "length_counters.py", "sentences.py", "settings.py")
+CHUNK_LIBRARIES = ("tokenizers", "datasketch")
 
 
 def work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
     """What is done with each file of a run, and the fingerprints that the names of its entries carry.
 
     Raises:
-        ConfigurationError: sizes that do not fit each other, or a tokenizer that is not to be had.
+        ConfigurationError: sizes that do not fit each other, or a tokenizer or a package that is not to be had.
     """
     lm_studio, limits = settings.lm_studio, settings.extraction
+    cleaning = settings.cleaning
+    _check_packages(cleaning)
     parsers = {"pdf": settings.pdf.model_dump(), "markdown": settings.markdown.model_dump()}
     converter: dict[str, Any] = lm_studio.model_dump(exclude={"output_format", "instruction_format"})
     tokenizer_digest = ""
@@ -47,14 +49,30 @@ def work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
         parsers=parsers,
         converter=converter,
         instructions=lm_studio.instruction_format,
+        redact=list(cleaning.redact),
+        signatures=cleaning.dedupe,
         parse_fingerprints={
-            kind: _fingerprint(parser_code, parsers.get(kind, {}), libraries) for kind in DOCUMENT_TYPES
+            kind: _fingerprint(parser_code, parsers.get(kind, {}), libraries, cleaning.redact)
+            for kind in DOCUMENT_TYPES
         },
         chunk_fingerprint=_fingerprint(all_code, what_counts, counters),
+        signature_fingerprint=_fingerprint(all_code, counters),
         max_bytes=limits.max_file_mb * 2**20,
         memory_limit_mb=limits.memory_limit_mb,
         timeout_seconds=limits.timeout_seconds,
     )
+
+
+def _check_packages(cleaning: CleaningSettings) -> None:
+    """A missing package is told before any file is read."""
+    if cleaning.redact:
+        from document_processing.redaction import Redactor
+
+        Redactor(cleaning.redact)
+    if cleaning.dedupe:
+        from document_processing.deduplication import check_installed
+
+        check_installed()
 
 
 def _fingerprint(*parts: object) -> str:

@@ -117,14 +117,15 @@ class PDFParser:
                 f"no text layer: the text of {_counted(len(pages))} is an image or missing; it needs OCR",
                 hint=_OCR_HINT,
             )
-        information = next((part["information"] for part in parts if part["information"]), {})
+        # Each part tells it of the whole file, but one that was lost tells nothing.
+        telling = next((part for part in parts if part["information"] or part["outline"]), parts[0])
+        information = telling["information"]
         title = title_of(information, Path(path))
         shared: dict[str, Any] = {"pages": len(pages), **information_of(information)}
         without_text = [page.number for page in pages if not page.text and page.reason != BLANK]
         if without_text:
             shared["pages_without_text"] = len(without_text)
-        outline = next((part["outline"] for part in parts if part["outline"]), [])
-        paths = _heading_paths(outline, pages)
+        paths = _heading_paths(telling["outline"], pages)
         documents = _by_page(pages, shared, paths) if self._extract_by_page else _as_one(pages, shared)
         warnings = _warnings(pages)
         for position, (content, metadata) in enumerate(documents):

@@ -45,7 +45,7 @@ def test_json_puts_one_object_on_stdout(folder: Path, tmp_path: Path, run_comman
     summary = json.loads(done.out)
     assert set(summary) == {
         "files", "documents", "chunks", "instructions", "failed", "skipped", "cached", "pages", "characters", "seconds",
-        "outputs",
+        "outputs", "duplicates", "redacted",
     }  # fmt: skip
     assert (summary["files"], summary["documents"], summary["failed"], summary["skipped"]) == (3, 2, 0, 1)
     assert all(Path(name).exists() for name in summary["outputs"])
@@ -82,3 +82,23 @@ def test_a_missing_input_is_named(tmp_path: Path, run_command):
     done = run_command("extract", tmp_path / "none", tmp_path / "out")
     assert done.code == 1
     assert f"File not found: {tmp_path}/none" in done.err
+
+
+def test_redaction_and_duplicates_are_told(folder: Path, tmp_path: Path, run_command):
+    """Redaction never without the words that say what it is not."""
+    (folder / "more.txt").write_text("Some notes.  THEY ARE PLAIN.", encoding="utf-8")
+    (folder / "mail.txt").write_text("Write to ann@example.com or call +44 121 234 5678.", encoding="utf-8")
+    done = run_command("extract", folder, tmp_path / "out", *WORDS, "--dedupe", "--redact", "phones,emails")
+    assert done.code == 0
+    assert done.out.splitlines()[1:3] == [
+        "1 documents left out that say the same as others; manifest.json names them",
+        "replaced by placeholders: 1 emails, 1 phones (best effort, not anonymisation)",
+    ]
+    assert "Write to [EMAIL] or call [PHONE]." in (tmp_path / "out" / "chunks.jsonl").read_text(encoding="utf-8")
+
+
+def test_an_unknown_kind_of_private_data_names_the_nearest(folder: Path, tmp_path: Path, run_command):
+    """It is wrong usage, found before any work."""
+    done = run_command("extract", folder, tmp_path / "out", "--redact", "emails,phone")
+    assert done.code == 2
+    assert "'phone' is no kind of private data; did you mean phones?" in done.err

@@ -63,10 +63,13 @@ def with_hanging_page(data: bytes) -> bytes:
     return data + f"\nxref\n{table}{trailer}".encode()
 
 
-def settings(engine: str = "auto", **extraction: object) -> DocumentProcessingSettings:
-    limits = {"workers": 2, "memory_limit_mb": LIMIT_MB, **extraction}
+def settings(**extraction: object) -> DocumentProcessingSettings:
     return DocumentProcessingSettings.model_validate(
-        {"pdf": {"engine": engine}, "lm_studio": {"chunk_unit": "words"}, "extraction": limits}
+        {
+            "pdf": {"engine": "pdfplumber"},
+            "lm_studio": {"chunk_unit": "words"},
+            "extraction": {"workers": 2, "memory_limit_mb": LIMIT_MB, **extraction},
+        }
     )
 
 
@@ -74,7 +77,7 @@ def test_a_file_read_in_ranges_gives_the_same_bytes(tmp_path: Path):
     """Repairs look at the whole file: the header goes, the cut word is joined; for any number of workers."""
     path = large_pdf(tmp_path)
     assert split_of(path, "large.pdf", WorkPlan(store=str(tmp_path))) is not None
-    documents = [{**document, "source": "large.pdf"} for document in PDFParser().iter_parse(path)]
+    documents = [{**document, "source": "large.pdf"} for document in PDFParser(engine="pdfplumber").iter_parse(path)]
     expected = "".join(to_json(document) + "\n" for document in documents)
     assert "Annual" not in documents[0]["content"]
     assert "the document" in documents[0]["content"]
@@ -91,7 +94,7 @@ def test_only_the_page_that_hangs_is_lost_and_what_was_read_is_not_read_again(tm
     """Not even after kill -9."""
     path, out = large_pdf(tmp_path, hangs=True), tmp_path / "out"
     words = [sys.executable, str(ROOT / "main.py"), "extract", str(path.parent), str(out), "--chunk-unit", "words"]
-    words += ["--set", "document_processing.pdf.engine=pdfplumber"]  # it takes very long for what hangs here
+    words += ["--set", "document_processing.pdf.engine=pdfplumber"]  # the others see through the trap
     process = subprocess.Popen([*words, "--workers", "2"], cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while len(list(out.glob(".cache/*.part"))) < 4 and time.monotonic() < deadline:
@@ -102,7 +105,7 @@ def test_only_the_page_that_hangs_is_lost_and_what_was_read_is_not_read_again(tm
     assert len(psutil.wait_procs(workers, timeout=10)[0]) == len(workers)
     parts = {part: part.stat().st_mtime_ns for part in out.glob(".cache/[!.]*.part")}
     assert len(parts) == 4
-    result = extract_folder(path.parent, out, settings(engine="pdfplumber", timeout_seconds=2)).ok[0]
+    result = extract_folder(path.parent, out, settings(timeout_seconds=2)).ok[0]
     assert result.warnings == ["1 page of 70 could not be read (66): it took longer than 2 seconds"]
     assert (result.documents, result.pages, result.cached) == (PAGES - 1, PAGES, False)
     # They stay for a run with other limits, which does not take the incomplete documents.
@@ -113,7 +116,7 @@ def test_only_the_page_that_hangs_is_lost_and_what_was_read_is_not_read_again(tm
     documents = (out / "documents.jsonl").read_text(encoding="utf-8").splitlines()
     pages = [json.loads(line)["metadata"]["page"] for line in documents]
     assert pages == [number for number in range(1, PAGES + 1) if number != HANGING_PAGE]
-    assert extract_folder(path.parent, out, settings(engine="pdfplumber", timeout_seconds=2)).ok[0].cached
+    assert extract_folder(path.parent, out, settings(timeout_seconds=2)).ok[0].cached
 
 
 def schedule_of(tmp_path: Path, *sizes: tuple[str, int]) -> ExtractionSchedule:
