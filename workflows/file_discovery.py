@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from document_processing.parsers.registry import PARSERS, document_type
+from document_processing.parsers.registry import KNOWN_TYPES, document_type
 from shared_utils.errors import DataValidationError
 
 _SPECIAL_KINDS = {
@@ -33,7 +33,7 @@ class FoundFile:
     Attributes:
         path: where it is.
         source: its name relative to the input, with forward slashes; bytes that are no UTF-8 are escaped.
-        type: pdf, markdown, text, or None for other files.
+        type: that of its documents, or None for other files.
         status: `failed` or `skipped` when it is not read, with `reason` and `hint`.
     """
 
@@ -66,7 +66,7 @@ def find_files(input_path: str | Path, output_dir: Path | None = None) -> list[F
     else:
         raise DataValidationError(f"File not found: {path}", hint="give a folder, a file or a pattern in quotes")
     if not found:
-        raise DataValidationError(f"no files in {path}", hint=f"files that are read: {', '.join(PARSERS)}")
+        raise DataValidationError(f"no files in {path}", hint=KNOWN_TYPES)
     return sorted(found, key=lambda file: file.source)
 
 
@@ -80,7 +80,7 @@ def _single_file(path: Path) -> FoundFile:
     if kind is None:
         raise DataValidationError(
             f"{path}: files of type '{path.suffix or 'none'}' are not read",
-            hint=f"known types: {', '.join(PARSERS)}",
+            hint=KNOWN_TYPES,
         )
     return _regular_or_not(resolved, _source(path.name), kind)
 
@@ -158,7 +158,7 @@ def _regular_or_not(path: Path, source: str, kind: str | None) -> FoundFile:
             None,
             "skipped",
             f"files of type '{_source(suffix)}' are not read",
-            f"known: {', '.join(PARSERS)}",
+            KNOWN_TYPES,
         )
     return FoundFile(path, source, kind)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from document_processing.content_sniffing import HEAD_BYTES, refuse_if_not_pdf
+from document_processing.content_sniffing import refuse_if_not_pdf
 from document_processing.parsers.pdf_readers import PageReader, PageText, PlumberReader, PypdfReader
 from document_processing.parsers.pdf_repair import (
     join_cut_words,
@@ -84,7 +84,7 @@ class PDFParser:
         """The same as `parse`, as an iterator."""
         checked = validate_file_path(path, extensions=None)
         with open_binary(checked) as file:
-            refuse_if_not_pdf(file.read(HEAD_BYTES))
+            refuse_if_not_pdf(file)
         pages, information = self._read(checked)
         pages = _repaired(pages)
         if not any(page.text for page in pages):
