@@ -91,7 +91,7 @@ def _underlined(lines: Sequence[str], position: int) -> _Title | None:
     text, below = lines[position].rstrip(), lines[position + 1].rstrip()
     if not text or text[0] == " " or not _ADORNMENT.match(below) or not _begins_block(lines, position):
         return None
-    if text.startswith(".. ") or (_ADORNMENT.match(text) and len(text) >= SHORTEST_MISFIT):
+    if text.startswith((".. ", "|")) or (_ADORNMENT.match(text) and len(text) >= SHORTEST_MISFIT):
         return None
     if _width(text) > len(below) and len(below) < SHORTEST_MISFIT:
         return None

@@ -19,7 +19,7 @@ MOST_MEMBERS = 10_000
 MOST_UNPACKED_BYTES = 2 * 2**30
 MOST_RATIO = 200  # unpacked to packed; text has about 5, a bomb 1,000
 SMALL_BYTES = 2 * 2**20  # below, no ratio is suspicious
-MOST_DIRECTORY_BYTES = 16 * 2**20  # the list of members; 10,000 long names take 3 MB
+MOST_DIRECTORY_BYTES = 4 * 2**20  # the list of members; 10,000 long names take 3 MB
 
 
 class _CarefulFile(io.FileIO):
