@@ -50,9 +50,8 @@ def main_blocks(root: _Element, page: str) -> list[Block]:
     words_kept = sum(length for length, is_kept in zip(lengths, kept, strict=True) if is_kept)
     if is_marked and words_kept and words_kept >= LEAST_OF_MAIN * sum(lengths):
         return candidates
-    return [
-        block for block, is_kept in zip(candidates, _filled(candidates, kept), strict=True) if is_kept
-    ] or everything
+    chosen = [block for block, is_kept in zip(candidates, _filled(candidates, kept), strict=True) if is_kept]
+    return chosen or candidates or everything
 
 
 def _main_text(page: str) -> str:
@@ -86,8 +85,11 @@ def _words(text: str) -> list[str]:
 
 
 def _filled(blocks: Sequence[Block], kept: Sequence[bool]) -> Iterator[bool]:
-    """Headings, code and tables between kept blocks belong to them."""
+    """Headings, code and tables between kept blocks belong to them, and the top heading above."""
     places = [place for place, is_kept in enumerate(kept) if is_kept]
+    top = [place for place, block in enumerate(blocks) if block.level == 1]
+    if len(top) == 1 and places and top[0] < places[0]:
+        places.insert(0, top[0])
     bridged = {
         place
         for first, second in pairwise(places)
@@ -95,7 +97,8 @@ def _filled(blocks: Sequence[Block], kept: Sequence[bool]) -> Iterator[bool]:
         for place in range(first + 1, second)
         if blocks[place].level or blocks[place].text.startswith(_STRUCTURE)
     }
-    return (is_kept or place in bridged for place, is_kept in enumerate(kept))
+    belonging = bridged.union(places)
+    return (place in belonging for place in range(len(blocks)))
 
 
 def _body(root: _Element) -> _Element:
