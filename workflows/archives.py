@@ -38,6 +38,7 @@ class Member(NamedTuple):
         name: with forward slashes, as told by the archive; it may be hostile and is never opened.
         type: that of its documents, or None where it is not read.
         status: `failed` or `skipped` when it is not read, with `reason` and `hint`.
+        bytes: its size, unpacked, as the archive claims.
     """
 
     index: int
@@ -46,6 +47,7 @@ class Member(NamedTuple):
     status: Literal["failed", "skipped"] | None = None
     reason: str = ""
     hint: str = ""
+    bytes: int = 0
 
 
 def is_archive(path: Path) -> bool:
@@ -137,7 +139,7 @@ def _member(index: int, info: zipfile.ZipInfo, seen: set[str]) -> Member:
     if kind is None:
         suffix = Path(parts[-1]).suffix or "none"
         return Member(index, name, None, "skipped", f"files of type '{suffix}' are not read", KNOWN_TYPES)
-    return Member(index, name, kind)
+    return Member(index, name, kind, bytes=info.file_size)
 
 
 def _danger(info: zipfile.ZipInfo, name: str) -> tuple[str, str] | None:

@@ -39,6 +39,7 @@ class FoundFile:
         type: that of its documents, or None for other files.
         status: `failed` or `skipped` when it is not read, with `reason` and `hint`.
         member: its place in the archive at `path`; None for a file that is not in one.
+        member_bytes: its size, unpacked, as far as the archive tells the truth.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class FoundFile:
     reason: str = ""
     hint: str = ""
     member: int | None = None
+    member_bytes: int = 0
 
 
 def find_files(input_path: str | Path, output_dir: Path | None = None) -> list[FoundFile]:
@@ -89,7 +91,16 @@ def _opened(file: FoundFile) -> Iterator[FoundFile]:
         yield replace(file, status="skipped", reason="the archive holds no files", hint="nothing is lost")
     for member in members:
         source = f"{file.source}/{_source(member.name)}"
-        yield FoundFile(file.path, source, member.type, member.status, member.reason, member.hint, member.index)
+        yield FoundFile(
+            file.path,
+            source,
+            member.type,
+            member.status,
+            member.reason,
+            member.hint,
+            member=member.index,
+            member_bytes=member.bytes,
+        )
 
 
 def _single_file(path: Path) -> FoundFile:

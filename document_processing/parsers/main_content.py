@@ -87,9 +87,9 @@ def _words(text: str) -> list[str]:
 def _filled(blocks: Sequence[Block], kept: Sequence[bool]) -> Iterator[bool]:
     """Headings, code and tables between kept blocks belong to them, and the top heading above."""
     places = [place for place, is_kept in enumerate(kept) if is_kept]
-    top = [place for place, block in enumerate(blocks) if block.level == 1]
-    if len(top) == 1 and places and top[0] < places[0]:
-        places.insert(0, top[0])
+    top = {place for place, block in enumerate(blocks) if block.level == 1}
+    if len(top) > 1 or not places or min(top, default=0) > places[0]:
+        top = set()
     bridged = {
         place
         for first, second in pairwise(places)
@@ -97,7 +97,7 @@ def _filled(blocks: Sequence[Block], kept: Sequence[bool]) -> Iterator[bool]:
         for place in range(first + 1, second)
         if blocks[place].level or blocks[place].text.startswith(_STRUCTURE)
     }
-    belonging = bridged.union(places)
+    belonging = bridged.union(places, top)
     return (place in belonging for place in range(len(blocks)))
 
 
