@@ -15,8 +15,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from document_processing.parsers.registry import ARCHIVES, KNOWN_TYPES, document_type
 from document_processing.parsers.zip_safety import MOST_RATIO, SMALL_BYTES, is_encrypted, is_link, open_zip
@@ -30,7 +31,8 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]')
 _UTF8_FLAG = 0x800
 
 
-class Member(NamedTuple):
+@dataclass(frozen=True)
+class Member:
     """A file in an archive.
 
     Attributes:

@@ -22,7 +22,10 @@ from workflows.extraction_file import FileResult
 
 TEXT_FOLDER = "text"
 LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
-_LIBRARIES = ("pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
+_LIBRARIES = (
+    *("pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers"),
+    *("lxml", "python-docx", "python-pptx", "openpyxl", "striprtf", "trafilatura"),
+)
 
 
 def write_outputs(
