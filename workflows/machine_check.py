@@ -127,8 +127,7 @@ def _single_extras() -> list[Finding]:
 
 def _hub() -> Finding:
     try:
-        with socket.create_connection((DOCUMENT_MODULES = ("lxml", "docx", "pptx", "openpyxl", "striprtf", "trafilatura")
-HUB_HOST, HUB_PORT), HUB_TIMEOUT_SECONDS):
+        with socket.create_connection((HUB_HOST, HUB_PORT), HUB_TIMEOUT_SECONDS):
             return Finding("model hub", "ok", f"{HUB_HOST} can be reached")
     except OSError:
         advice = "use model folders on this machine, or the built-in starter"
