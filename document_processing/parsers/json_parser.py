@@ -92,6 +92,9 @@ def _of_file(decoded: DecodedText) -> Iterator[tuple[dict[str, Any], Any]]:
             return
         yield {"line": error.lineno}, error
         return
+    except ValueError as error:  # a number of too many digits
+        yield {}, error
+        return
     except RecursionError:
         raise DocumentProcessingError("it is nested too deeply to be read", hint="simplify the file") from None
     records = value

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LEAST_OF_BLOCK = 0.7  # share of a block's word triples that must be in the text found
 LEAST_OF_MAIN = 0.9  # share of the words of <main> from which all of it is taken
 WIDEST_GAP = 8  # blocks; headings, code and tables inside of a smaller gap are kept
+MOST_BLOCKS = 50_000  # larger pages are machine-made lists, on which trafilatura takes minutes
 DEEPEST_TREE = 400  # trafilatura descends by recursion
 
 _AROUND = frozenset({"nav", "aside", "footer", "form"})
@@ -39,7 +40,7 @@ def main_blocks(root: _Element, page: str) -> list[Block]:
         page: its source.
     """
     everything = cleaned(html_blocks(_body(root)))
-    if is_deeper_than(root, DEEPEST_TREE):
+    if is_deeper_than(root, DEEPEST_TREE) or len(everything) > MOST_BLOCKS:
         return everything
     found = _Triples(_main_text(page))
     main = _marked_main(root)

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 # libxml2 stops at this depth and drops what lies deeper.
 DEEPEST_MARKUP = 2_000
 
-_DOCTYPE = re.compile(r"<!DOCTYPE[^>\[]*>", re.IGNORECASE)
+_DOCTYPE = re.compile(r"<!DOCTYPE[^>\[]*(?:\[[^\]]*\]\s*)?>", re.IGNORECASE)
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*);")
 _OF_XML = frozenset({"amp", "lt", "gt", "quot", "apos"})
 
 
 def parse_html(text: str) -> _Element | None:
-    """The root of a page, whatever is wrong with it; None where it is empty or nested beyond reason."""
+    """The root of a page, whatever is wrong with it; None where it is nested beyond reason."""
     html_module = _lxml("lxml.html", "reading HTML")
     parser = html_module.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
-    text = _DECLARATION.sub("", text)
+    text = _DOCTYPE.sub("", _DECLARATION.sub("", text), count=1)
     try:
         root = html_module.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
-    except _lxml("lxml.etree", "reading HTML").ParserError:  # it holds no element
-        return None
+    except _lxml("lxml.etree", "reading HTML").ParserError:  # it holds nothing but comments
+        return html_module.Element("html")
     return None if is_deeper_than(root, DEEPEST_MARKUP) else root
 
 

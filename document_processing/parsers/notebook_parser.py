@@ -73,7 +73,7 @@ def _language(notebook: dict[str, Any]) -> str:
 
 def _cell(cell: dict[str, Any], language: str) -> str:
     source = cell.get("source", cell.get("input", ""))
-    text = "".join(str(line) for line in source) if isinstance(source, list) else str(source)
+    text = "".join(str(line) for line in source) if isinstance(source, list) else str(source or "")
     kind = cell.get("cell_type")
     if kind == "code":
         return fenced(text, language) if text.strip() else ""
