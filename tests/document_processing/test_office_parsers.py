@@ -163,9 +163,9 @@ def test_no_entity_is_expanded(tmp_path):
         (docx_file(tmp_path / "b.docx"), "word/document.xml", "w:t"),
         (pptx_file(tmp_path / "b.pptx"), "ppt/slides/slide1.xml", "a:t"),
         (xlsx_file(tmp_path / "b.xlsx"), "xl/worksheets/sheet1.xml", "v"),
-        (xlsx_file(tmp_path / "b.xlsx"), "xl/sharedStrings.xml", "t"),
+        (xlsx_file(tmp_path / "b.xlsx"), "xl/worksheets/sheet1.xml", "t"),
     ):
-        target = tmp_path / f"{member.replace('/', '_')}{source.suffix}"
+        target = tmp_path / f"{tag.replace(':', '_')}{source.suffix}"
         changed_zip(source, target, member, lambda part, tag=tag: with_entities(part, tag))
     for path in sorted(tmp_path.iterdir()):
         try:
