@@ -32,8 +32,11 @@ _SETTINGS = {
     "--chunk-unit": "document_processing.lm_studio.chunk_unit",
     "--tokenizer": "document_processing.lm_studio.tokenizer",
     "--instruction-format": "document_processing.lm_studio.instruction_format",
+    "--ocr": "document_processing.pdf.ocr",
+    "--ocr-language": "document_processing.pdf.ocr_language",
     "--workers": "document_processing.extraction.workers",
     "--timeout": "document_processing.extraction.timeout_seconds",
+    "--engine": "document_processing.extraction.engine",
     "--cache": "document_processing.extraction.use_cache",
 }
 
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
             args.target,
             settings,
             files=files,
-            on_file=lambda result: progress.advance(1, result.path),
+            on_file=lambda result: progress.advance(1, result.path, failed=result.status == "failed"),
         )
     _tell_rejected(summary, args.target, console)
     _tell_result(summary, args.target, config, console)
