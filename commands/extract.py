@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 EXAMPLE = "python main.py extract data/sample_documents data/extracted --instruction-format"
 MOST_SHOWN = 5  # rejected files that are told one by one; the manifest names all
 
+_FORMATS = (
+    "PDF, Markdown, text, source code, reStructuredText, HTML, Word, PowerPoint, Excel, CSV, OpenDocument, RTF, EPUB, "
+    "e-mail, Jupyter notebooks, JSON, JSON Lines, and ZIP archives of these (see docs/data-format.md)"
+)
 _SETTINGS = {
     "--format": "document_processing.lm_studio.output_format",
     "--chunk-size": "document_processing.lm_studio.chunk_size",
@@ -43,7 +47,7 @@ _SETTINGS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("input", metavar="INPUT", help="a folder, a file, or a pattern in quotes")
+    parser.add_argument("input", metavar="INPUT", help=f"a folder, a file, or a pattern in quotes; reads {_FORMATS}")
     parser.add_argument("target", metavar="OUTPUT_DIR", type=Path, help="where the results are written")
     for flag, path in _SETTINGS.items():
         add_setting(parser, flag, path)

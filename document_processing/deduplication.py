@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from shared_utils.errors import ConfigurationError
+from shared_utils.errors import missing_extra
 
 SHINGLE_WORDS = 5
 SHINGLE_CHARACTERS = 10  # where a script puts no spaces between words
@@ -61,9 +61,7 @@ class Duplicate(NamedTuple):
 def check_installed() -> None:
     """Raise `ConfigurationError` where the package that near duplicates need is missing."""
     if find_spec("datasketch") is None:
-        raise ConfigurationError(
-            "finding near duplicates needs the package 'datasketch'", hint='pip install "llm-complete-toolkit[dedupe]"'
-        )
+        raise missing_extra("dedupe", "datasketch", "finding near duplicates")
 
 
 def signature_of(text: str) -> Signature:

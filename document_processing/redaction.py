@@ -17,7 +17,7 @@ from typing import Any
 
 from document_processing.private_data import emails, identifiers, network, phones, secrets, urls
 from document_processing.private_data.hits import Hit
-from shared_utils.errors import ConfigurationError
+from shared_utils.errors import ConfigurationError, missing_extra
 from shared_utils.records import Document
 from shared_utils.settings import nearest
 
@@ -60,9 +60,7 @@ class Redactor:
             raise ConfigurationError(f"unknown kind of private data: {kind}", hint=hint)
         for module, package in _PACKAGES.items():
             if find_spec(module) is None:
-                raise ConfigurationError(
-                    f"redaction needs the package '{package}'", hint='pip install "llm-complete-toolkit[redact]"'
-                )
+                raise missing_extra("redact", package, "redaction")
 
     def find(self, text: str) -> list[Hit]:
         """The places to be replaced, in order and without overlap.

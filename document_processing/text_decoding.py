@@ -6,7 +6,7 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from document_processing.content_sniffing import HEAD_BYTES, refuse_if_not_text
+from document_processing.content_sniffing import refuse_if_not_text
 from shared_utils.errors import DocumentProcessingError
 
 _MARKS = (  # longest first: the UTF-32 mark begins with that of UTF-16
@@ -54,7 +54,7 @@ def decode_text(data: bytes) -> DecodedText:
     Raises:
         DocumentProcessingError: the bytes are not text, or no encoding fits.
     """
-    refuse_if_not_text(data[:HEAD_BYTES])
+    refuse_if_not_text(data)
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _decoded(data[len(mark) :], encoding, 1.0)

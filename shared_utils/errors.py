@@ -12,6 +12,8 @@ Each carries a `hint`: what to do next. `main.py` prints both and chooses the ex
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class LLMToolkitError(Exception):
     """An expected failure, told without a traceback."""
@@ -69,6 +71,19 @@ class Interrupted(BaseException):
 def missing_package(package: str, purpose: str) -> ConfigurationError:
     """The error for an optional package that is not installed, with the command that installs it."""
     return ConfigurationError(f"{purpose} needs the package '{package}'", hint=f"pip install {package}")
+
+
+def missing_extra(extra: str, package: str, purpose: str) -> ConfigurationError:
+    """The error for a package of one of the toolkit's extras, with the command that installs all of it."""
+    return ConfigurationError(f"{purpose} needs the package '{package}'", hint=install_command(extra))
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra: from the folder of the toolkit, where it lies in one."""
+    root = Path(__file__).resolve().parents[1]
+    if (root / "pyproject.toml").is_file():
+        return f'pip install -e "{root}[{extra}]"'
+    return f'pip install "llm-complete-toolkit[{extra}]"'
 
 
 def _rebuild(kind: type[LLMToolkitError], message: str, hint: str) -> LLMToolkitError:

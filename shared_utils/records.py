@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-DocumentType = Literal["pdf", "markdown", "text"]
+DocumentType = Literal[
+    "pdf",
+    "markdown",
+    "text",
+    "rst",
+    "html",
+    "docx",
+    "odt",
+    "rtf",
+    "pptx",
+    "spreadsheet",
+    "json",
+    "epub",
+    "email",
+    "notebook",
+]
 
 
 class Document(TypedDict):
-    """A page of a PDF, a section of Markdown or a text file.
+    """A page of a PDF, a section of Markdown, a slide, a text file: the smallest whole that a format has.
 
     >>> {"source": "manual.pdf", "type": "pdf", "title": "Manual", "content": "...", "metadata": {"page": 1}}
     """

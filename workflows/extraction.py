@@ -243,7 +243,10 @@ def _store(output: Path, use_cache: bool) -> Iterator[Path]:
     with translated_os_errors(store):
         store.mkdir(exist_ok=True)
     remove_leftovers(store)
-    yield store
+    try:
+        yield store
+    finally:
+        remove_leftovers(store)  # of workers that were ended
 
 
 def _pool(plan: WorkPlan, settings: DocumentProcessingSettings) -> WorkerPool | RayPool:

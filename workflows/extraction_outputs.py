@@ -27,6 +27,7 @@ LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
 _FILES_KEY = '  "files":'
 _LIBRARIES = (
     *("pypdfium2", "pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers"),
+    *("lxml", "python-docx", "python-pptx", "openpyxl", "striprtf", "trafilatura"),
     *("datasketch", "phonenumbers", "publicsuffixlist", "python-stdnum"),
 )
 

@@ -23,6 +23,7 @@ from workflows.worker_pool import Failure
 # Seconds a megabyte takes by type, to tell which file takes longest.
 SECONDS_PER_MB = {"pdf": 10.0, "markdown": 2.0, "text": 1.0}
 # The work on a text is linear in its size, so a large one is no sign of trouble.
+LINEAR_TYPES = frozenset({"text", "markdown", "rst", "html", "json", "spreadsheet", "email"})
 LIMIT_SECONDS_PER_TEXT_MB = 2.0
 LIMIT_SECONDS_PER_JOINED_PAGE = 0.05
 PIECES_OF_A_FAILED_RANGE = 8
@@ -145,9 +146,9 @@ class ExtractionSchedule:
         file, seconds = self._files[task.file], self._plan.timeout_seconds
         job: dict[str, Any] = {"do": task.do, "path": file.location, "source": file.source, "seconds": seconds}
         if task.do == "file":
-            if file.type in ("text", "markdown"):
+            if file.type in LINEAR_TYPES:
                 job["seconds"] += LIMIT_SECONDS_PER_TEXT_MB * _size(file) // 2**20
-            return job
+            return job if file.member is None else {**job, "do": "member", "member": file.member}
         state = self._splits[task.file]
         job["sha256"] = state.split.sha256
         if task.do == "pages":
@@ -161,6 +162,8 @@ def _weight(file: FoundFile) -> float:
 
 
 def _size(file: FoundFile) -> int:
+    if file.member is not None:
+        return file.member_bytes
     try:
         return os.stat(file.location).st_size
     except OSError:  # the worker tells

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from document_processing.converters.lm_studio_converter import LMStudioConverter
-from workflows.extraction_file import WorkPlan, process_single_file, told
+from document_processing.parsers.registry import document_type
+from workflows.archives import MemberReader
+from workflows.extraction_file import FileResult, WorkPlan, process_single_file, told
 from workflows.extraction_pages import Piece, join_pieces, read_range, split_of
 
 # Code and libraries take memory too, before any file is opened.
@@ -41,6 +43,7 @@ def main() -> None:
     plan = WorkPlan(**json.loads(sys.stdin.readline()))
     _limit_memory(plan.memory_limit_mb)
     converter: LMStudioConverter | None = None
+    members = MemberReader(Path(plan.store), plan.max_bytes)
     answers.write(json.dumps({"ready": True}) + "\n")
     for line in sys.stdin:
         job = json.loads(line)
@@ -49,7 +52,7 @@ def main() -> None:
             if plan.converter is not None and converter is None:
                 converter = LMStudioConverter(**plan.converter)
             started = time.monotonic()
-            answer = answer_to(job, plan, converter)
+            answer = answer_to(job, plan, converter, members)
             answer["seconds"] = round(time.monotonic() - started, 3)
         except MemoryError:
             # What is left of the memory is scattered: the parent starts a fresh worker.
@@ -59,7 +62,9 @@ def main() -> None:
         answers.write(json.dumps({**answer, "peak_memory_mb": _peak_memory_mb()}) + "\n")
 
 
-def answer_to(job: Mapping[str, Any], plan: WorkPlan, converter: LMStudioConverter | None) -> dict[str, Any]:
+def answer_to(
+    job: Mapping[str, Any], plan: WorkPlan, converter: LMStudioConverter | None, members: MemberReader
+) -> dict[str, Any]:
     """Do a job of `ExtractionSchedule`.
 
     Returns:
@@ -75,10 +80,25 @@ def answer_to(job: Mapping[str, Any], plan: WorkPlan, converter: LMStudioConvert
     if job["do"] == "join":
         pieces = [Piece(**piece) for piece in job["pieces"]]
         return {"result": asdict(join_pieces(path, job["source"], job["sha256"], pieces, plan, converter))}
+    if job["do"] == "member":
+        return {"result": asdict(_read_member(job, plan, converter, members))}
     split = split_of(path, job["source"], plan)
     if split:
         return {"split": asdict(split)}
     return {"result": asdict(process_single_file(path, job["source"], plan, converter))}
+
+
+def _read_member(
+    job: Mapping[str, Any], plan: WorkPlan, converter: LMStudioConverter | None, members: MemberReader
+) -> FileResult:
+    """The result for a file in an archive."""
+    archive = Path(job["path"])
+    try:
+        with members.unpacked(archive, job["member"]) as copy:
+            return process_single_file(copy, job["source"], plan, converter)
+    except Exception as error:  # the other members are read all the same
+        reason, hint = told(error, archive)
+        return FileResult(job["source"], "failed", reason, hint, type=document_type(job["source"]))
 
 
 def _peak_memory_mb() -> float:

@@ -11,12 +11,15 @@ import glob
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from document_processing.parsers.registry import PARSERS, document_type
-from shared_utils.errors import DataValidationError
+from document_processing.parsers.registry import KNOWN_TYPES, document_type
+from shared_utils.errors import DataValidationError, LLMToolkitError
+from workflows.archives import is_archive, members_of
+
+ARCHIVE = "archive"  # until its members take its place
 
 _SPECIAL_KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -33,8 +36,10 @@ class FoundFile:
     Attributes:
         location: where it is; text, because a `Path` takes six times the memory, and there may be very many.
         source: its name relative to the input, with forward slashes; bytes that are no UTF-8 are escaped.
-        type: pdf, markdown, text, or None for other files.
+        type: that of its documents, or None for other files.
         status: `failed` or `skipped` when it is not read, with `reason` and `hint`.
+        member: its place in the archive at `location`; None for a file that is not in one.
+        member_bytes: its size, unpacked, as far as the archive tells the truth.
     """
 
     location: str
@@ -43,6 +48,8 @@ class FoundFile:
     status: Literal["failed", "skipped"] | None = None
     reason: str = ""
     hint: str = ""
+    member: int | None = None
+    member_bytes: int = 0
 
     @property
     def path(self) -> Path:
@@ -71,8 +78,34 @@ def find_files(input_path: str | Path, output_dir: Path | None = None) -> list[F
     else:
         raise DataValidationError(f"File not found: {path}", hint="give a folder, a file or a pattern in quotes")
     if not found:
-        raise DataValidationError(f"no files in {path}", hint=f"files that are read: {', '.join(PARSERS)}")
-    return sorted(found, key=lambda file: file.source)
+        raise DataValidationError(f"no files in {path}", hint=KNOWN_TYPES)
+    return sorted((row for file in found for row in _opened(file)), key=lambda file: file.source)
+
+
+def _opened(file: FoundFile) -> Iterator[FoundFile]:
+    """The members of an archive, each as a file of its own; any other file as it is."""
+    if file.type != ARCHIVE or file.status:
+        yield file
+        return
+    try:
+        members = members_of(file.path)
+    except LLMToolkitError as error:
+        yield replace(file, status="failed", reason=error.message, hint=error.hint)
+        return
+    if not members:
+        yield replace(file, status="skipped", reason="the archive holds no files", hint="nothing is lost")
+    for member in members:
+        source = f"{file.source}/{_source(member.name)}"
+        yield FoundFile(
+            file.location,
+            source,
+            member.type,
+            member.status,
+            member.reason,
+            member.hint,
+            member=member.index,
+            member_bytes=member.bytes,
+        )
 
 
 def _single_file(path: Path) -> FoundFile:
@@ -81,11 +114,11 @@ def _single_file(path: Path) -> FoundFile:
         resolved = path.resolve(strict=True)
     except (OSError, RuntimeError):
         raise DataValidationError(f"File not found: {path} is a link that leads nowhere", hint="mend it") from None
-    kind = document_type(path)
+    kind = _type_of(path)
     if kind is None:
         raise DataValidationError(
             f"{path}: files of type '{path.suffix or 'none'}' are not read",
-            hint=f"known types: {', '.join(PARSERS)}",
+            hint=KNOWN_TYPES,
         )
     return _regular_or_not(resolved, _source(path.name), kind)
 
@@ -128,7 +161,7 @@ def _walk(folder: Path, root: Path, excluded: Path | None) -> Iterator[FoundFile
                 yield _entry(path, root)
             elif not entry.name.startswith(".") and path != excluded:
                 pending.append(path)
-                if document_type(path):
+                if _type_of(path):
                     yield FoundFile(
                         str(path),
                         _source_of(path, root),
@@ -139,12 +172,16 @@ def _walk(folder: Path, root: Path, excluded: Path | None) -> Iterator[FoundFile
 
 
 def _entry(path: Path, root: Path) -> FoundFile:
-    source, kind = _source_of(path, root), document_type(path)
+    source, kind = _source_of(path, root), _type_of(path)
     if path.is_symlink():
         return _link(path, root, source, kind)
     if path.name.startswith("."):
         return FoundFile(str(path), source, kind, "skipped", "it is a hidden file", "rename it to have it read")
     return _regular_or_not(path, source, kind)
+
+
+def _type_of(path: Path) -> str | None:
+    return ARCHIVE if is_archive(path) else document_type(path)
 
 
 def _regular_or_not(path: Path, source: str, kind: str | None) -> FoundFile:
@@ -163,7 +200,7 @@ def _regular_or_not(path: Path, source: str, kind: str | None) -> FoundFile:
             None,
             "skipped",
             f"files of type '{_source(suffix)}' are not read",
-            f"known: {', '.join(PARSERS)}",
+            KNOWN_TYPES,
         )
     return FoundFile(str(path), source, kind)
 

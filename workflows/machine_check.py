@@ -13,10 +13,13 @@ from typing import Literal
 
 import psutil
 
+from shared_utils.errors import install_command
+
 # Older ones have known holes: unsafe loading, code in model configurations, unsafe font tables.
 VERSION_FLOORS = {"torch": (2, 6), "transformers": (5, 3), "pdfminer.six": (20251230,)}
 CORE = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "pdfplumber", "PyPDF2", "pydantic")
 EXTRAS = {"wandb": "recording runs with Weights & Biases", "pypdf": "a maintained fallback for damaged PDFs"}
+DOCUMENT_MODULES = ("lxml", "docx", "pptx", "openpyxl", "striprtf", "trafilatura")
 HUB_HOST, HUB_PORT, HUB_TIMEOUT_SECONDS = "huggingface.co", 443, 2.0
 LOW_MEMORY_GB, LOW_DISK_GB = 4.0, 5.0
 
@@ -100,6 +103,20 @@ def _versions() -> list[Finding]:
 
 
 def _extras() -> list[Finding]:
+    return [_documents_extra(), *_single_extras()]
+
+
+def _documents_extra() -> Finding:
+    """The libraries that read documents beyond PDF, Markdown and text."""
+    purpose = "Word, PowerPoint, Excel, OpenDocument, RTF, EPUB and HTML files"
+    missing = [name for name in DOCUMENT_MODULES if not find_spec(name)]
+    if not missing:
+        return Finding("documents", "ok", f"installed: {purpose}")
+    text = f"not installed: {', '.join(missing)} (optional: {purpose})"
+    return Finding("documents", "info", text, install_command("documents"))
+
+
+def _single_extras() -> list[Finding]:
     return [
         Finding(name, "ok", f"installed: {purpose}")
         if find_spec(name)

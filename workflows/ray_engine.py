@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from shared_utils.errors import ConfigurationError, LLMToolkitError
+from shared_utils.errors import LLMToolkitError, missing_extra
 from shared_utils.file_utils import TEMPORARY_PREFIX
 from workflows.extraction_entries import read_entry_summary
 from workflows.extraction_file import WorkPlan, fingerprint_of_file
@@ -36,9 +36,7 @@ def require_ray() -> None:
         ConfigurationError: it is not; names the command that installs it.
     """
     if importlib.util.find_spec("ray") is None:
-        raise ConfigurationError(
-            "the engine 'ray' needs the package 'ray'", hint='pip install "llm-complete-toolkit[ray]"'
-        )
+        raise missing_extra("ray", "ray", "the engine 'ray'")
 
 
 class Reader:

@@ -37,6 +37,7 @@ _ALONE = (
 _QUESTION = re.compile(r"[?？]\s*$")
 _ENGLISH_WORDS = word_set("the of and to a in is that for it as with are be this you can on by or from not")
 
+_WITHOUT_MARKS = frozenset({"pdf", "text", "rtf"})  # types whose headings stand in the text as on paper
 _MARKDOWN_HEADING = re.compile(r"^#{1,6} (?P<heading>\S.*)$", re.MULTILINE)
 # "2.1 Results" alone in a line; a number with a unit or a full stop behind is prose.
 _NUMBERED_HEADING = re.compile(
@@ -78,7 +79,7 @@ def instructions_of(document: Document) -> Iterator[Instruction]:
 
 def _headed_texts(document: Document) -> Iterator[_HeadedText]:
     content, title = document["content"], document["title"]
-    pattern = _MARKDOWN_HEADING if document["type"] == "markdown" else _NUMBERED_HEADING
+    pattern = _NUMBERED_HEADING if document["type"] in _WITHOUT_MARKS else _MARKDOWN_HEADING
     if pattern.search(content) is None:
         return
     code = [span for span in sentence_spans(content) if span.is_code]

@@ -20,7 +20,10 @@ from shared_utils.file_utils import write_jsonl_atomic, write_text_atomic
 from shared_utils.records import Chunk, Document, Instruction
 
 # Where in its source a document stands; enough to find it again among the documents of one file.
-_LOCATION_KEYS = ("page", "heading_path", "line_start", "line_end")
+LOCATION_KEYS = (
+    *("page", "heading_path", "line_start", "line_end", "slide", "sheet", "row_start", "row_end"),
+    *("chapter", "message", "record", "line"),
+)
 
 
 class LMStudioConverter:
@@ -69,7 +72,7 @@ class LMStudioConverter:
             content = document["content"]
             pieces = list(split_text(content, self._counter, self.chunk_size, self.overlap_size))
             shared = {"source": document["source"], "type": document["type"], "title": document["title"]}
-            shared |= {key: document["metadata"][key] for key in _LOCATION_KEYS if key in document["metadata"]}
+            shared |= {key: document["metadata"][key] for key in LOCATION_KEYS if key in document["metadata"]}
             for index, piece in enumerate(pieces):
                 metadata: dict[str, Any] = {}
                 if self.include_metadata:

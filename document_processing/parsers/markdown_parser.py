@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,8 +65,14 @@ class MarkdownParser:
     def iter_parse(self, path: str | Path) -> Iterator[Document]:
         """The same as `parse`, as an iterator."""
         decoded = read_text(path)
-        shared = encoding_metadata(decoded)
-        text = clean_text(_NOT_A_LINE_END.sub(" ", decoded.text))
+        yield from self.documents_of(decoded.text, path, encoding_metadata(decoded))
+
+    def documents_of(
+        self, text: str, source: str | Path, metadata: Mapping[str, Any] | None = None
+    ) -> Iterator[Document]:
+        """The documents of a text, with `metadata` in each."""
+        shared = dict(metadata or {})
+        text = clean_text(_NOT_A_LINE_END.sub(" ", text))
         front = read_front_matter(text) if self._extract_frontmatter else FrontMatter()
         if front.values:
             shared["frontmatter"] = front.values
@@ -75,9 +81,9 @@ class MarkdownParser:
         for title, document in self._documents(text, front):
             document_metadata = {**shared, **document.pop("metadata"), "title": title}
             yield Document(
-                source=str(path),
+                source=str(source),
                 type="markdown",
-                title=title or Path(path).stem,
+                title=title or Path(source).stem,
                 content=document["content"],
                 metadata={key: value for key, value in document_metadata.items() if value != ""},
             )

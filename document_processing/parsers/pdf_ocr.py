@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared_utils.errors import ConfigurationError
+from shared_utils.errors import ConfigurationError, missing_extra
 
 RESOLUTION = 300  # dots per inch, what Tesseract was trained on
 MOST_PIXELS = 40_000_000  # of one page; larger ones are drawn smaller
@@ -37,9 +37,7 @@ class TesseractReader:
 
     def __init__(self, language: str = "eng") -> None:
         if find_spec("pytesseract") is None:
-            raise ConfigurationError(
-                "--ocr needs the package 'pytesseract'", hint='pip install "llm-complete-toolkit[ocr]"'
-            )
+            raise missing_extra("ocr", "pytesseract", "--ocr")
         if shutil.which("tesseract") is None:
             raise ConfigurationError(
                 "--ocr needs the program 'tesseract'",

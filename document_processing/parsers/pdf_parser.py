@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from document_processing.content_sniffing import HEAD_BYTES, refuse_if_not_pdf
+from document_processing.content_sniffing import refuse_if_not_pdf
 from document_processing.parsers.pdf_metadata import information_of, title_of
 from document_processing.parsers.pdf_ocr import TesseractReader
 from document_processing.parsers.pdf_pages import (
@@ -143,7 +143,7 @@ def _kinds(engine: Engine, fallback_to_pypdf2: bool) -> list[ReaderKind]:
 def _checked(path: str | Path) -> Path:
     checked = validate_file_path(path, extensions=None)
     with open_binary(checked) as file:
-        refuse_if_not_pdf(file.read(HEAD_BYTES))
+        refuse_if_not_pdf(file)
     return checked
 
 

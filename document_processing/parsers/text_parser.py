@@ -1,4 +1,4 @@
-"""Plain text files of any encoding."""
+"""Plain text and source code of any encoding."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from document_processing.parsers.source_languages import LANGUAGE_BY_SUFFIX
 from document_processing.text_cleaning import clean_text
 from document_processing.text_decoding import DecodedText, decode_text
 from shared_utils.file_utils import open_binary, validate_file_path
@@ -13,7 +14,8 @@ from shared_utils.records import Document
 
 
 class TextParser:
-    """Reads a text file as one document; `metadata` tells its encoding and how sure that is."""
+    """Reads a text file as one document; `metadata` tells its encoding and how sure that is, and the language of
+    source code."""
 
     def parse(self, path: str | Path) -> list[Document]:
         """The document of the file in a list; the list is empty when the file holds only white space.
@@ -30,6 +32,9 @@ class TextParser:
         content = clean_text(decoded.text).strip()
         if content:
             metadata = encoding_metadata(decoded)
+            language = LANGUAGE_BY_SUFFIX.get(Path(path).suffix.casefold())
+            if language:
+                metadata["language"] = language
             yield Document(source=str(path), type="text", title=Path(path).stem, content=content, metadata=metadata)
 
 

@@ -13,7 +13,7 @@ from document_processing.deduplication import (
     rows_of_band,
     signature_of,
 )
-from shared_utils.errors import ConfigurationError
+from shared_utils.errors import ConfigurationError, install_command
 
 WORDS = [f"word{number}" for number in range(3000)]
 
@@ -120,4 +120,4 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(monkeypatch
     monkeypatch.setitem(sys.modules, "datasketch", None)
     with pytest.raises(ConfigurationError, match="needs the package 'datasketch'") as raised:
         check_installed()
-    assert raised.value.hint == 'pip install "llm-complete-toolkit[dedupe]"'
+    assert raised.value.hint == install_command("dedupe")

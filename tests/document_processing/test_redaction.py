@@ -11,7 +11,7 @@ from document_processing.converters.lm_studio_converter import LMStudioConverter
 from document_processing.redaction import FINDERS, Redactor
 from document_processing.settings import CleaningSettings
 from document_processing.word_lists import word_set
-from shared_utils.errors import ConfigurationError
+from shared_utils.errors import ConfigurationError, install_command
 from tests.document_processing.redaction_cases import HALVES, KINDS, Score, cases, scores
 
 EVERYTHING = Redactor(KINDS)
@@ -190,4 +190,4 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(monkeypatch
     monkeypatch.setitem(sys.modules, "stdnum", None)
     with pytest.raises(ConfigurationError, match="needs the package 'python-stdnum'") as raised:
         Redactor(["ids"])
-    assert raised.value.hint == 'pip install "llm-complete-toolkit[redact]"'
+    assert raised.value.hint == install_command("redact")

@@ -161,7 +161,7 @@ def test_parsers_use_none_of_the_code_that_is_left_out_of_their_fingerprint():
     program = (
         "import sys; from importlib import import_module\n"
         "from document_processing.parsers.registry import PARSERS\n"
-        "for target in PARSERS.values(): import_module(target.partition(':')[0])\n"
+        "for target in PARSERS.values(): import_module(target.parser.partition(':')[0])\n"
         "print(*(name for name in sys.modules if name.startswith('document_processing.')))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from document_processing.settings import DocumentProcessingSettings
-from shared_utils.errors import ConfigurationError
+from shared_utils.errors import ConfigurationError, install_command
 from tests.workflows.test_extraction_pages import large_pdf
 from workflows.extraction import FileResult, extract_folder
 
@@ -64,5 +64,5 @@ def test_without_ray_the_command_that_installs_it_is_told(tmp_path: Path, monkey
     (tmp_path / "in").mkdir()
     with pytest.raises(ConfigurationError, match="needs the package 'ray'") as caught:
         extract_folder(tmp_path / "in", tmp_path / "out", settings())
-    assert caught.value.hint == 'pip install "llm-complete-toolkit[ray]"'
+    assert caught.value.hint == install_command("ray")
     assert not (tmp_path / "out").exists()
