@@ -8,10 +8,10 @@ counted and packed as a stream.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from document_processing.graphemes import is_joined
 from document_processing.length_counters import LengthCounter
 from document_processing.sentences import Span, sentence_spans
 from shared_utils.errors import ConfigurationError
@@ -91,8 +91,14 @@ class _Packer:
 
     def _make_room_for(self, unit: _Unit) -> None:
         """Repeated sentences give way to new text, so every chunk brings some."""
-        while self._window and self._repeated and self._window_size + unit.joined_size > self._limit:
-            self._set_window(self._window[1:], self._repeated - 1)
+        window, size, dropped = self._window, self._window_size, 0
+        while dropped < self._repeated and size + unit.joined_size > self._limit:
+            size -= window[dropped].size
+            dropped += 1
+            if dropped < len(window):
+                size += window[dropped].size - window[dropped].joined_size
+        if dropped:
+            self._set_window(window[dropped:], self._repeated - dropped)
 
     def _emit(self) -> Iterator[TextChunk]:
         """Yield the window as a chunk and leave in it what the next one repeats.
@@ -158,21 +164,20 @@ class _Packer:
         """Spans with their sizes; `behind` is where the span before the first one ends."""
         if not spans:
             return
-        ends = [behind, *(span.end for span in spans)]
-        gaps = [span.start - end for span, end in zip(spans, ends, strict=False)]
-        texts = [
-            self._text[span.start - (gap if gap <= LONGEST_COUNTED_GAP else 0) : span.end]
-            for span, gap in zip(spans, gaps, strict=True)
-        ]
-        for span, gap, size in zip(spans, gaps, self._counter.count_many(texts), strict=True):
-            joined_size = size if gap <= LONGEST_COUNTED_GAP else size + gap
-            if size > self._limit or self._counter.counts_space:
+        counts_space, adds_up, limit = self._counter.counts_space, self._counter.adds_up, self._limit
+        gaps = [span[0] - end for span, end in zip(spans, [behind, *(span[1] for span in spans)], strict=False)]
+        # Space that counts is added below; space that makes a token with the word behind it is counted with it.
+        leads = [0 if counts_space or gap > LONGEST_COUNTED_GAP else gap for gap in gaps]
+        texts = [self._text[span[0] - lead : span[1]] for span, lead in zip(spans, leads, strict=True)]
+        for span, gap, lead, size in zip(spans, gaps, leads, self._counter.count_many(texts), strict=True):
+            joined_size = size + gap - lead
+            if size > limit and lead:
                 size = self._counter.count(self._text[span.start : span.end])
-            if size > self._limit:
+            if size > limit:
                 yield from self._units_of_long(span)
             else:
-                adds_up = self._counter.adds_up and 0 < gap <= LONGEST_COUNTED_GAP
-                yield _Unit(span.start, span.end, size, joined_size, not span.is_code, adds_up)
+                is_exact = adds_up and (counts_space or 0 < gap == lead)
+                yield _Unit(span[0], span[1], size, joined_size, not span[2], is_exact)
 
     def _units_of_long(self, span: Span) -> Iterator[_Unit]:
         for piece in self._pieces(span.start, span.end, span.is_code):
@@ -219,21 +224,11 @@ class _Packer:
         return cut
 
     def _not_inside_character(self, start: int, cut: int) -> int:
-        """Before marks and joiners that belong to the character in front, as far as something is left."""
+        """Before the marks and joiners of the character in front, as far as something is left."""
         moved = cut
-        while start < moved < len(self._text) and moved > cut - 16 and self._joins(moved):
+        while start < moved < len(self._text) and is_joined(self._text, moved, start):
             moved -= 1
-        if moved > start and not (moved < len(self._text) and self._joins(moved)):
-            return moved
-        return max(cut, start + 1)
-
-    def _joins(self, position: int) -> bool:
-        character = self._text[position]
-        return (
-            unicodedata.category(character) in ("Mn", "Me", "Mc")
-            or character in "\u200d\ufe0f"
-            or self._text[position - 1] == "\u200d"
-        )
+        return moved if moved > start else max(cut, start + 1)
 
     def _without_trailing_space(self, start: int, end: int) -> int:
         while end > start + 1 and self._text[end - 1].isspace():

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ pieces = st.sampled_from(
     [
         *["One. ", "Two words here! ", "Is it so? ", "第一句话。", "ภาษา ไทย ", "e.g. ", "3.14 ", "word ", "x" * 40],
         *["\n\n", "- item\n", "```\ncode. here\n```\n", "```\n", " " * 12, "\n", "\t"],
-        *["é", "e\u0301", "👩\u200d👩\u200d👧", "; ", "，"],
+        *["é", "e\u0301", "👩\u200d👩\u200d👧", "; ", "，", "🇩🇪", "각", "क्षि", "1\ufe0f\u20e3", "\r\n", "「はい。」と"],
     ]
 )
 texts = st.one_of(st.lists(pieces, max_size=40).map("".join), st.text(max_size=200))
@@ -81,6 +82,45 @@ def test_overlap_is_whole_sentences_and_within_its_limit(text: str, unit: str, s
             assert counter.count(text[chunk.start : before.end]) <= overlap
             assert chunk.start in starts
             assert before.end in ends
+
+
+@needs_starter
+@settings(max_examples=150, deadline=None)
+@given(text=texts, unit=st.sampled_from(UNITS), size=st.integers(2, 60), data=st.data())
+def test_every_chunk_ends_at_a_sentence_end_wherever_a_sentence_fits(
+    text: str, unit: str, size: int, data: st.DataObject
+):
+    """A cut inside a sentence or a code block is only made where that alone is longer than the limit."""
+    overlap = data.draw(st.integers(0, size - 1))
+    counter = counter_for(unit)
+    sentences = list(sentence_spans(text))
+    for chunk in split_text(text, counter, size, overlap):
+        for span in sentences:
+            if span.start < chunk.end < span.end or span.start < chunk.start < span.end:
+                assert counter.count(text[span.start : span.end]) > size
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts, size=st.integers(12, 60))
+def test_no_cut_is_inside_a_visible_character(text: str, size: int):
+    """Compared with the Unicode rules as the regex library knows them; a longer character must be cut."""
+    chunks = spans(text, "characters", size)
+    cuts = {chunk.start for chunk in chunks} | {chunk.end for chunk in chunks}
+    for character in regex.finditer(r"\X", text):
+        if character.end() - character.start() <= size and not character.group().isspace():
+            assert not cuts & set(range(character.start() + 1, character.end()))
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts, size=st.integers(1, 60), overlap=st.integers(0, 10))
+def test_a_chunk_is_as_full_as_its_limit_allows(text: str, size: int, overlap: int):
+    """The next sentence would not have fitted: fewer, fuller chunks train faster."""
+    chunks = spans(text, "characters", size, min(overlap, size - 1))
+    sentences = list(sentence_spans(text))
+    for chunk, following in pairwise(chunks):
+        behind = next((span for span in sentences if span.start >= chunk.end), None)
+        if behind and following.end >= behind.end and following.start <= behind.start:
+            assert behind.end - chunk.start > size
 
 
 def test_chunks_end_at_sentences_where_a_sentence_fits():
