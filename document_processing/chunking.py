@@ -16,8 +16,10 @@ from document_processing.length_counters import LengthCounter
 from document_processing.sentences import Span, sentence_spans
 from shared_utils.errors import ConfigurationError
 
-# A longer span cannot fit into its limit: no token of ordinary text has that many characters.
+# A piece of a longer span is looked for in that many characters for each unit: few tokens have more.
 CHARACTERS_PER_UNIT = 16
+# A span of more than that many for each unit is cut without being counted as a whole.
+MOST_CHARACTERS_PER_UNIT = 256
 BATCH_CHARACTERS = 65_536  # counted in one call
 LONGEST_COUNTED_GAP = 8  # characters of white space counted with the sentence behind them
 
@@ -148,7 +150,7 @@ class _Packer:
         batch: list[Span] = []
         characters, behind = 0, 0
         for span in sentence_spans(self._text):
-            if span.end - span.start > self._limit * CHARACTERS_PER_UNIT:
+            if span.end - span.start > self._limit * MOST_CHARACTERS_PER_UNIT:
                 yield from self._sized(batch, behind)
                 yield from self._units_of_long(span)
                 batch, characters, behind = [], 0, span.end
