@@ -37,12 +37,11 @@ _POINTS_ELSEWHERE = re.compile(
 # A first sentence that leans on one before it, or only announces what follows.
 _LEANS_BACK = re.compile(
     r"(?:there (?:are|is) (?:some|several|many|various|a few|multiple|two|three|four|five|lots|a couple)|"
-    r"this|that|these|those|it|they|he|she|such|another|also|however|therefore|thus|then|but|and|so|or|here|hence|"
+    r"another|also|however|therefore|thus|then|but|and|so|or|hence|that[’']?s|"
     r"instead|otherwise|likewise|similarly|furthermore|moreover|in addition|for example|e\.g|i\.e|note that|see|"
     r"now|next|first of all|finally|let[’']?s|"
-    r"dies(?:e[rsnm]?)?|es|sie|aber|und|daher|deshalb|außerdem|hier|auch|cela|ceci|c[’']est|il|elle|mais|et|donc|ici|"
-    r"maintenant|puis|esto|eso|este|esta|pero|y|por eso|aquí|también|ahora|"
-    r"это|этот|эта|эти|он|она|они|но|и|также|здесь|це|цей|ця|але|тут)\b",
+    r"aber|und|daher|deshalb|außerdem|auch|mais|et|donc|maintenant|puis|pero|y|por eso|también|ahora|"
+    r"но|и|также|але)\b",
     re.IGNORECASE,
 )
 _DEFINITION = re.compile(

@@ -62,11 +62,11 @@ def _instruction(pair: _Pair, section: HeadedText, document: Document) -> Instru
 
 def _pairs_of(section: HeadedText, content: str) -> Iterator[_Pair]:
     language = language_of(content[section.start : section.end]) or language_of(content)
-    if language == "en":
-        yield from _definition_pairs(section, content)
     main = _main_pair(section, content, language)
     if main:
         yield main
+    if language == "en":
+        yield from _definition_pairs(section, content)
     if can_be_asked_about(section.heading) and language:
         yield from _term_pairs(section, content, language)
 

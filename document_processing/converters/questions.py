@@ -150,7 +150,7 @@ def question(kind: Kind, heading: str, context: str, answer: str, language: str)
         answer: takes part in the choice between forms.
         language: as `language_of` tells it.
     """
-    forms = _FORMS.get(language)
+    forms = _FORMS.get(language) if _is_latin(heading) else None
     if forms is None:
         if kind in ("heading", "term"):
             return f"{context}: {heading}" if context else heading
@@ -169,3 +169,8 @@ def question(kind: Kind, heading: str, context: str, answer: str, language: str)
     }
     # Not str.format: a heading may hold braces.
     return re.sub(r"\{(?:context|heading|verb|term)\}", lambda slot: values[slot.group()], forms[name][choice])
+
+
+def _is_latin(text: str) -> bool:
+    letters = [character for character in text if character.isalpha()]
+    return sum(character < "\u0250" for character in letters) >= 0.9 * len(letters)
