@@ -152,6 +152,16 @@ class LLMClient:
         """Give up all requests at their next step."""
         self._stop.set()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._stop.set()
+        self._client.close()
+
     def _tried(self, request: Callable[[], tuple[int, Any, float]], tries: int = MOST_TRIES) -> tuple[int, Any]:
         """Status and reply; after a busy, failing or silent endpoint once more, with growing pauses."""
         import httpx2
@@ -188,7 +198,9 @@ class LLMClient:
             data = bytearray()
             for part in response.iter_bytes():
                 data += part
-                if self._stop.is_set() or len(data) > MOST_BYTES:
+                if self._stop.is_set():
+                    raise AnswerError("stopped")
+                if len(data) > MOST_BYTES:
                     raise AnswerError(f"{self.url} answered with more than {MOST_BYTES // 2**20} MB")
                 if time.monotonic() > deadline:  # a reply that drips in never meets the timeout of one read
                     raise httpx2.ReadTimeout("deadline")

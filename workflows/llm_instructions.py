@@ -13,6 +13,7 @@ import logging
 import queue
 import re
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from shared_utils.records import Chunk, Instruction
 ANSWERS_NAME = "llm_answers.jsonl"
 WAITING_PER_THREAD = 4  # chunks that are read ahead
 MOST_FAILURES_IN_A_ROW = 8
+SECONDS_TO_END = 1.0
 _LOCATION_KEYS = ("source", "type", "title", "page", "heading_path", "line_start", "line_end", "chunk_index")
 
 logger = logging.getLogger(__name__)
@@ -81,14 +83,19 @@ def write_llm_instructions(
     )
     if not is_loopback(client.url):
         logger.warning("the text of your documents is sent to %s, which is not this machine", client.url)
-    client.connect()
+    try:
+        client.connect()
+    except BaseException:
+        client.close()
+        raise
     counts = PairCounts()
     asking = _Asking(client, settings, answers)
     try:
-        records = _records(asking.replies(output / "chunks.jsonl"), client.model, counts, on_chunk)
+        replies = asking.replies(output / "chunks.jsonl")
+        records = _records(replies, client.model, settings.llm_pairs_per_chunk, counts, on_chunk)
         write_jsonl_atomic(output / "instructions.jsonl", records)
     finally:
-        client.stop()
+        asking.close()
     return counts
 
 
@@ -99,42 +106,55 @@ class _Asking:
         self._client, self._settings, self._answers = client, settings, answers
         self._known = _known_answers(answers) if answers else {}
         self._work: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._failures = 0  # in a row
 
     def replies(self, chunks: Path) -> Iterator[tuple[Chunk, str | AnswerError]]:
         """Each chunk of the file with its reply, or with why there is none."""
         threads = self._settings.llm_concurrency
         for _ in range(threads):
             # Daemons: Ctrl-C must not wait for a model that is thinking.
-            threading.Thread(target=self._work_off, daemon=True).start()
+            self._threads.append(threading.Thread(target=self._work_off, daemon=True))
+            self._threads[-1].start()
         waiting: deque[_Asked] = deque()
-        failures = 0
         try:
             for _, record in read_jsonl(chunks):
                 waiting.append(self._asked(Chunk(text=record["text"], metadata=record["metadata"])))
                 if len(waiting) >= threads * WAITING_PER_THREAD:
-                    failures = yield from self._first_of(waiting, failures)
+                    asked = waiting.popleft()
+                    yield asked.chunk, self._reply(asked)
             while waiting:
-                failures = yield from self._first_of(waiting, failures)
+                asked = waiting.popleft()
+                yield asked.chunk, self._reply(asked)
         finally:
-            for _ in range(threads):
-                self._work.put(None)
+            self._keep_finished(waiting)
 
-    def _first_of(self, waiting: deque[_Asked], failures: int) -> Iterator[tuple[Chunk, str | AnswerError]]:
-        asked = waiting.popleft()
+    def close(self) -> None:
+        """End the threads; one that waits for the endpoint gets a second."""
+        self._client.stop()
+        for _ in self._threads:
+            self._work.put(None)
+        deadline = time.monotonic() + SECONDS_TO_END
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._client.close()
+
+    def _reply(self, asked: _Asked) -> str | AnswerError:
+        """Wait for the reply; one that never came is an error only when it is not the only one."""
         reply = asked.reply.get()
         if isinstance(reply, str):
+            self._failures = 0
             if asked.is_new:
                 self._keep(asked.key, reply)
-            yield asked.chunk, reply
-            return 0
-        if isinstance(reply, EndpointError) or not isinstance(reply, AnswerError):
-            self._keep_finished(waiting)
+            return reply
+        if not isinstance(reply, AnswerError):
             raise reply
-        if failures + 1 >= MOST_FAILURES_IN_A_ROW:
-            self._keep_finished(waiting)
-            raise EndpointError(f"{failures + 1} requests in a row failed; the last: {reply.message}", hint=reply.hint)
-        yield asked.chunk, reply
-        return failures + 1
+        self._failures += 1
+        if self._failures == MOST_FAILURES_IN_A_ROW:
+            raise EndpointError(
+                f"{self._failures} requests in a row failed; the last: {reply.message}", hint=reply.hint
+            )
+        return reply
 
     def _asked(self, chunk: Chunk) -> _Asked:
         messages = messages_for(chunk, self._settings.llm_pairs_per_chunk)
@@ -149,7 +169,7 @@ class _Asking:
 
     def _work_off(self) -> None:
         most_tokens = TOKENS_PER_PAIR * self._settings.llm_pairs_per_chunk
-        while asked := self._work.get():
+        while (asked := self._work.get()) and not self._client.is_stopped:
             try:
                 messages = messages_for(asked.chunk, self._settings.llm_pairs_per_chunk)
                 asked.reply.put(self._client.ask(messages, SCHEMA, most_tokens))
@@ -163,7 +183,7 @@ class _Asking:
             append_jsonl(self._answers, {"key": key, "reply": reply})
 
     def _keep_finished(self, waiting: deque[_Asked]) -> None:
-        """Keep what others have answered before an error ends the run."""
+        """Keep what was answered already when an error ends the run."""
         for asked in waiting:
             if asked.is_new and not asked.reply.empty():
                 reply = asked.reply.get()
@@ -191,18 +211,19 @@ def _known_answers(path: Path) -> dict[str, str]:
 def _records(
     replies: Iterator[tuple[Chunk, str | AnswerError]],
     model: str,
+    most: int,
     counts: PairCounts,
     on_chunk: Callable[[], None] | None,
 ) -> Iterator[Instruction]:
     questions: set[str] = set()
     for chunk, reply in replies:
-        yield from _pairs_of(chunk, reply, model, counts, questions)
+        yield from _pairs_of(chunk, reply, model, most, counts, questions)
         if on_chunk:
             on_chunk()
 
 
 def _pairs_of(
-    chunk: Chunk, reply: str | AnswerError, model: str, counts: PairCounts, questions: set[str]
+    chunk: Chunk, reply: str | AnswerError, model: str, most: int, counts: PairCounts, questions: set[str]
 ) -> Iterator[Instruction]:
     """The pairs of a reply that rest on the chunk; the others are counted by reason."""
     if isinstance(reply, AnswerError):
@@ -215,7 +236,10 @@ def _pairs_of(
         return
     metadata = chunk["metadata"]
     heading = " ".join([metadata["title"], *metadata.get("heading_path", ())])
-    for pair in pairs:
+    for number, pair in enumerate(pairs):
+        if number == most:
+            counts.rejects["too_many"] += len(pairs) - most
+            return
         reason, span = judge(pair.question, pair.answer, chunk["text"], heading)
         folded = " ".join(re.findall(r"\w+", pair.question.casefold()))
         if reason is None and folded in questions:

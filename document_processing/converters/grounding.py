@@ -22,7 +22,8 @@ LONGEST_ANSWER = 2_000  # characters
 MOST_SENTENCES = 200  # of a chunk, when the span is looked for
 
 _WORD = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\u0e00-\u0e7f]+|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?"
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\u0e00-\u0e7f]+|\d+(?:[.,:]\d+)*|"
+    r"[^\W\d_]+(?:['’][^\W\d_]+)?"
 )
 _NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
 _NAME = re.compile(r"(?<=[\w,;:)] )[A-ZÄÖÜÉÈÀÁÍÓÚÑŁŚŻŹĆА-ЯЁІЇЄҐ][\w’'-]+")
@@ -33,8 +34,8 @@ _STOP_WORDS = word_set(
     "when where why how all any each some such only also more most very there here one "
     "der die das den dem des ein eine einen einem einer und oder aber nicht ist sind war waren wird werden wurde zu im "
     "in mit von für auf aus bei nach es sie er wir man auch als wie sich dass "
-    "le la les un une des du de et ou mais ne pas est sont était dans par pour sur avec que qui ce cette ces il elle on "
-    "el los las una y o pero no es son era en por para con que se su sus lo al del este esta como "
+    "le la les un une des du de et ou mais ne pas est sont était dans par pour sur avec que qui ce cette ces il elle "
+    "el los las una on y o pero no es son era en por para con que se su sus lo al del este esta como "
     "и в во не на с со что как а по к из у за от для это он она они но или же то "
     "і та що як до з у від для це він вона вони але або є "
     "i w z na do nie się jest są to że o jak a dla od po przez oraz"
