@@ -45,10 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Extract and tell what came of it."""
+    from shared_utils.run_lock import refuse_if_held
     from workflows.extraction import extract_folder, find_files, refuse_same_folder
 
     settings = config.document_processing
     refuse_same_folder(args.input, args.target)
+    if not args.dry_run:
+        refuse_if_held(args.target)
     files = find_files(args.input, args.target)
     if args.dry_run:
         return _tell_plan(files, args, config, console)

@@ -35,14 +35,27 @@ def run_lock(folder: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def refuse_if_held(folder: Path) -> None:
+    """Look at the lock without taking it, before work that would only delay the refusal.
+
+    Raises:
+        LLMToolkitError: another living process holds it; names process, host and start.
+    """
+    path = folder / LOCK_NAME
+    holder = _holder(path)
+    if _is_alive(holder):
+        raise _refusal(path, holder)
+
+
 def _take(path: Path) -> None:
     me = psutil.Process()
     owner = {"pid": me.pid, "host": socket.gethostname(), "process_start": me.create_time(), "taken": time.time()}
     draft = path.with_name(f"{TEMPORARY_PREFIX}lock-{me.pid}")
-    draft.write_text(to_json(owner), encoding="utf-8")
     try:
         for _ in range(ATTEMPTS):
             try:
+                # Written anew each time: a run that starts clears away what looks left over.
+                draft.write_text(to_json(owner), encoding="utf-8")
                 os.link(draft, path)  # appears whole, or not at all when the name is taken
                 return
             except FileExistsError:
@@ -50,9 +63,11 @@ def _take(path: Path) -> None:
                 if _is_alive(holder):
                     raise _refusal(path, holder) from None
                 path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue
     finally:
         draft.unlink(missing_ok=True)
-    raise LLMToolkitError(f"{path.parent} is being taken by another run", hint="choose another --output-dir")
+    raise LLMToolkitError(f"{path.parent} is being taken by another run", hint="choose another output folder")
 
 
 def _holder(path: Path) -> dict[str, Any]:
@@ -80,5 +95,5 @@ def _refusal(path: Path, holder: dict[str, Any]) -> LLMToolkitError:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(holder.get("taken", 0))))
     return LLMToolkitError(
         f"{path.parent} is in use by process {holder.get('pid')} on {holder.get('host')} since {since}",
-        hint=f"wait for it, choose another --output-dir, or delete {path} if that process is gone",
+        hint=f"wait for it, choose another output folder, or delete {path} if that process is gone",
     )

@@ -2,10 +2,10 @@
 
     extract_folder("reports/", "data/")
 
-Each file is read in a worker process with limits of time and memory. Its records wait in one entry of the
+Each file is read in a worker process with limits of time and memory. Its records wait in entries of the
 cache (`OUTPUT_DIR/.cache`); at the end the entries are joined, sorted by file name, so the outputs are
 byte-identical for any number of workers and memory does not grow with the number of files. A run that was
-stopped takes the files it had finished from the cache.
+stopped takes the files it had finished from the cache, and a run with other chunks parses nothing again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from document_processing.converters.lm_studio_converter import LMStudioConverter
 from document_processing.length_counters import tokenizer_path
@@ -35,17 +35,14 @@ from shared_utils.file_utils import (
     sha256_of_text,
     translated_os_errors,
 )
-from shared_utils.records import Document
+from shared_utils.records import Document, DocumentType
+from shared_utils.run_lock import run_lock
+from workflows.extraction_entries import iter_entry
+from workflows.extraction_file import FileResult, WorkPlan, process_single_file, safe_parse_document
 from workflows.extraction_outputs import library_versions, remove_other_entries, write_manifest, write_outputs
-from workflows.extraction_worker import (
-    FileResult,
-    WorkPlan,
-    iter_entry,
-    process_single_file,
-    safe_parse_document,
-)
+from workflows.extraction_schedule import ExtractionSchedule
 from workflows.file_discovery import FoundFile, find_files
-from workflows.worker_pool import PROJECT_ROOT, Failure, WorkerPool
+from workflows.worker_pool import PROJECT_ROOT, WorkerPool
 
 __all__ = [
     "ExtractionSummary",
@@ -57,8 +54,10 @@ __all__ = [
 ]
 
 CACHE_FOLDER = ".cache"
-# The work on a text is linear in its size, so a large one is no sign of trouble.
-SECONDS_PER_TEXT_MB = 2.0
+DOCUMENT_TYPES = get_args(DocumentType)
+# Parsers do not use these (a test keeps it so); a change in them needs new chunks, but no new parsing.
+CHUNK_CODE = ("chunking.py", "length_counters.py", "sentences.py", "settings.py")
+CHUNK_LIBRARIES = ("tokenizers",)
 
 logger = logging.getLogger(__name__)
 
@@ -132,15 +131,15 @@ def parallel_document_processing(
     settings = settings or DocumentProcessingSettings()
     files = [FoundFile(Path(path), os.fspath(path), document_type(path)) for path in file_paths]
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as store:
-        plan = replace(_work_plan(settings, Path(store)), converter=None, instructions=False, use_cache=False)
+        plan = replace(_work_plan(settings, Path(store)), converter=None, instructions=False)
         results = _process(files, plan, num_workers)
         return [_processed(result, Path(store)) for result in results]
 
 
 def _processed(result: FileResult, store: Path) -> ProcessedFile:
     documents: list[Document] = []
-    if result.entry:
-        documents = [json.loads(line) for kind, line in iter_entry(store / result.entry) if kind == "documents"]
+    for entry in result.entries:
+        documents += [json.loads(line) for kind, line in iter_entry(store / entry) if kind == "documents"]
     return ProcessedFile(
         path=result.path,
         status=result.status,
@@ -171,6 +170,7 @@ def extract_folder(
     Raises:
         DataValidationError: there is nothing to read.
         ConfigurationError: the outputs cannot be written there, or the tokenizer is not to be had.
+        LLMToolkitError: another run is writing there.
         DocumentProcessingError: no file could be read; the manifest tells why.
     """
     started = time.monotonic()
@@ -179,8 +179,7 @@ def extract_folder(
     refuse_same_folder(input_path, output)
     files = find_files(input_path, output) if files is None else files
     ensure_output_dir(output)
-    remove_leftovers(output)
-    with _store(output, settings.extraction.use_cache) as store:
+    with run_lock(output), _store(output, settings.extraction.use_cache) as store:
         plan = _work_plan(settings, store)
         results = _process(files, plan, settings.extraction.workers or _cores(), on_file)
         outputs = write_outputs(results, store, output, settings)
@@ -222,6 +221,7 @@ def _cores() -> int:
 @contextmanager
 def _store(output: Path, use_cache: bool) -> Iterator[Path]:
     """The folder of the entries: the cache, or one that is removed at the end."""
+    remove_leftovers(output)
     if not use_cache:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output) as folder:
             yield Path(folder)
@@ -244,28 +244,39 @@ def _work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
         tokenizer_digest = sha256_of(path)
     LMStudioConverter(**converter)  # what is wrong with it is told before any file is read
     what_counts = {**converter, "tokenizer": tokenizer_digest, "instructions": lm_studio.instruction_format}
+    parser_code, all_code = _code_digests()
+    libraries = library_versions()
+    counters = {name: libraries.pop(name, "") for name in CHUNK_LIBRARIES}
     return WorkPlan(
         store=str(store.resolve()),
         parsers=parsers,
         converter=converter,
         instructions=lm_studio.instruction_format,
-        fingerprint=sha256_of_text(
-            json.dumps([parsers, what_counts, library_versions()], sort_keys=True), _code_digest()
-        ),
-        use_cache=limits.use_cache,
+        parse_fingerprints={
+            kind: _fingerprint(parser_code, parsers.get(kind, {}), libraries) for kind in DOCUMENT_TYPES
+        },
+        chunk_fingerprint=_fingerprint(all_code, what_counts, counters),
         max_bytes=limits.max_file_mb * 2**20,
         memory_limit_mb=limits.memory_limit_mb,
         timeout_seconds=limits.timeout_seconds,
     )
 
 
-def _code_digest() -> str:
-    """Changes with the code that makes the records, so that no entry of older code is taken."""
+def _fingerprint(*parts: object) -> str:
+    return sha256_of_text(json.dumps(parts, sort_keys=True))
+
+
+def _code_digests() -> tuple[str, str]:
+    """Of the code that makes documents and of all that makes records, so that no entry of older code is taken."""
+    package = PROJECT_ROOT / "document_processing"
+    own_code = {PROJECT_ROOT / "workflows" / f"extraction_{name}.py" for name in ("entries", "file", "pages")}
+    all_code = set(package.rglob("*.py")) | own_code
+    chunk_code = {package / name for name in CHUNK_CODE} | set((package / "converters").rglob("*.py"))
+    return _digest_of(all_code - chunk_code), _digest_of(all_code)
+
+
+def _digest_of(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    paths = [
-        *(PROJECT_ROOT / "document_processing").rglob("*.py"),
-        PROJECT_ROOT / "workflows" / "extraction_worker.py",
-    ]
     for path in sorted(paths):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -287,43 +298,22 @@ def _process(
         if on_file:
             on_file(result)
 
-    to_read: list[int] = []
     for index, file in enumerate(files):
         if file.status:
             note(index, FileResult(file.source, file.status, file.reason, file.hint, type=file.type))
-        else:
-            to_read.append(index)
+    schedule = ExtractionSchedule(files, plan)
     pool = WorkerPool(
         "workflows.extraction_worker",
         asdict(plan),
-        workers=max(1, min(workers, len(to_read))),
+        workers=workers,
         timeout_seconds=plan.timeout_seconds,
         memory_limit_mb=plan.memory_limit_mb,
     )
-    jobs = [_job(files[index], plan.timeout_seconds) for index in to_read]
-    for job, answer in pool.run(jobs):
-        file = files[to_read[job]]
-        note(to_read[job], _failed(file, answer) if isinstance(answer, Failure) else FileResult(**answer))
+    for number, answer in pool.run(schedule.take):
+        finished = schedule.note(number, answer)
+        if finished:
+            note(*finished)
     return [result_by_index[index] for index in range(len(files))]
-
-
-def _job(file: FoundFile, timeout_seconds: float) -> dict[str, Any]:
-    seconds = timeout_seconds
-    if file.type in ("text", "markdown"):
-        seconds += SECONDS_PER_TEXT_MB * _size(file) // 2**20
-    return {"path": str(file.path), "source": file.source, "seconds": seconds}
-
-
-def _size(file: FoundFile) -> int:
-    try:
-        return file.path.stat().st_size
-    except OSError:  # the worker tells
-        return 0
-
-
-def _failed(file: FoundFile, reason: Failure) -> FileResult:
-    hint = "look at the file, or raise the limits (--timeout, document_processing.extraction.memory_limit_mb)"
-    return FileResult(file.source, "failed", str(reason), hint, type=file.type, bytes=_size(file))
 
 
 def known_types(files: Sequence[FoundFile]) -> Mapping[str, int]:

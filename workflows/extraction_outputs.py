@@ -17,7 +17,8 @@ from pathlib import Path
 
 from document_processing.settings import DocumentProcessingSettings
 from shared_utils.file_utils import atomic_binary_writer, atomic_writer, write_json_atomic
-from workflows.extraction_worker import ENTRY_SUFFIX, FileResult, iter_entry
+from workflows.extraction_entries import CHUNKED_SUFFIX, PARSED_SUFFIX, PART_SUFFIX, iter_entry
+from workflows.extraction_file import FileResult
 
 TEXT_FOLDER = "text"
 LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
@@ -34,12 +35,12 @@ def write_outputs(
     with ExitStack() as stack:
         target_by_kind = {kind: stack.enter_context(atomic_binary_writer(output / f"{kind}.jsonl")) for kind in kinds}
         for result in results:
-            if result.entry:
-                for kind, line in iter_entry(store / result.entry):
+            for entry in result.entries:
+                for kind, line in iter_entry(store / entry):
                     if kind in target_by_kind:
                         target_by_kind[kind].write(line)
     if settings.lm_studio.output_format == "text":
-        names += [_write_text(result, store, output) for result in results if result.entry]
+        names += [_write_text(result, store, output) for result in results if result.status == "ok"]
     for name in before - set(names) - {"manifest.json"}:
         (output / name).unlink(missing_ok=True)
     if settings.lm_studio.output_format != "text" and (output / TEXT_FOLDER).is_dir():
@@ -69,9 +70,10 @@ def _is_text_output(name: str) -> bool:
 def _write_text(result: FileResult, store: Path, output: Path) -> str:
     name = f"{TEXT_FOLDER}/{_text_name(result.path)}"
     with atomic_writer(output / name) as target:
-        for kind, line in iter_entry(store / str(result.entry)):
-            if kind == "documents":
-                target.write(json.loads(line)["content"] + "\n\n")
+        for entry in result.entries:
+            for kind, line in iter_entry(store / entry):
+                if kind == "documents":
+                    target.write(json.loads(line)["content"] + "\n\n")
     return name
 
 
@@ -103,17 +105,17 @@ def write_manifest(
         "outputs": [*outputs, "manifest.json"],
         "settings": settings.model_dump(),
         "versions": library_versions(),
-        "files": [{key: value for key, value in asdict(result).items() if key != "entry"} for result in results],
+        "files": [{key: value for key, value in asdict(result).items() if key != "entries"} for result in results],
     }
     write_json_atomic(output / "manifest.json", manifest)
 
 
 def remove_other_entries(store: Path, results: Sequence[FileResult]) -> None:
     """Entries of files that changed or are gone; the cache never outgrows one run."""
-    used = {result.entry for result in results}
-    for entry in store.glob(f"*{ENTRY_SUFFIX}"):
-        if entry.name not in used:
-            entry.unlink(missing_ok=True)
+    used = {entry for result in results for entry in result.entries}
+    for path in store.iterdir():
+        if path.suffix in (PARSED_SUFFIX, CHUNKED_SUFFIX, PART_SUFFIX) and path.name not in used:
+            path.unlink(missing_ok=True)
 
 
 def library_versions() -> dict[str, str]:

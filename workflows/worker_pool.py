@@ -13,14 +13,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 20.0  # allowed to a worker for its start, on a busy machine
 LOOK_SECONDS = 0.2  # between two looks at the memory
+
+
+TakeJob = Callable[[], tuple[int, Mapping[str, Any]] | None]
 
 
 class Failure(str):
@@ -84,6 +86,7 @@ class WorkerPool:
 
     Args:
         module: its `main()` reads the plan and then jobs from stdin and answers each with one line of JSON.
+            A first line `{"ready": true}` says that it has started.
         plan: what each worker is told at its start.
         workers: how many run at the same time.
         timeout_seconds: a job that takes longer is ended; a job may hold its own limit as `seconds`.
@@ -105,37 +108,40 @@ class WorkerPool:
         self._workers: dict[int, _Worker] = {}
         self._started = 0
         self._next_look = 0.0
+        self.peak_memory_mb = 0.0  # of the largest worker; answers may tell theirs, else it is looked at now and then
 
-    def run(self, jobs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, dict[str, Any] | Failure]]:
+    def run(self, take: TakeJob) -> Iterator[tuple[int, dict[str, Any] | Failure]]:
         """The number of each job with its answer or failure, as they are finished.
 
         However the iteration ends, no worker is left behind.
+
+        Args:
+            take: gives the next job with its number, or None when there is none now. It is asked again after
+                each answer, so an answer may bring new jobs.
         """
-        waiting = deque(range(len(jobs)))
-        unanswered = len(jobs)
         try:
-            while unanswered:
-                self._hand_out(jobs, waiting)
-                for number, answer in self._collect():
-                    unanswered -= 1
-                    yield number, answer
+            while self._hand_out(take):
+                yield from self._collect()
         finally:
             for worker in self._workers.values():
                 worker.end()
             self._workers.clear()
 
-    def _hand_out(self, jobs: Sequence[Mapping[str, Any]], waiting: deque[int]) -> None:
-        while waiting:
+    def _hand_out(self, take: TakeJob) -> bool:
+        """Give jobs to all workers that have none; whether any worker has one now."""
+        while True:
             worker = next((each for each in self._workers.values() if each.job is None), None)
             if worker is None and len(self._workers) >= self._size:
-                return
+                return True
+            taken = take()
+            if taken is None:
+                return any(each.job is not None for each in self._workers.values())
             worker = worker or self._start_worker()
-            worker.job = waiting.popleft()
-            seconds = float(jobs[worker.job].get("seconds", self._timeout))
-            worker.seconds = seconds
-            worker.deadline = time.monotonic() + seconds + (START_SECONDS if worker.is_fresh else 0)
+            worker.job, job = taken
+            worker.seconds = float(job.get("seconds", self._timeout))
+            worker.deadline = time.monotonic() + worker.seconds + (START_SECONDS if worker.is_fresh else 0)
             worker.is_fresh = False
-            worker.send(json.dumps(jobs[worker.job]))
+            worker.send(json.dumps(job))
 
     def _start_worker(self) -> _Worker:
         self._started += 1
@@ -157,7 +163,10 @@ class WorkerPool:
             yield from self._drop(worker, self._why_ended(worker))
             return
         answer = json.loads(line)
-        if answer.get("memory"):
+        self.peak_memory_mb = max(self.peak_memory_mb, answer.pop("peak_memory_mb", 0.0))
+        if answer.get("ready"):  # the time for its start is over
+            worker.deadline = min(worker.deadline, time.monotonic() + worker.seconds)
+        elif answer.get("memory"):
             yield from self._drop(worker, self._too_large())
         elif worker.job is not None:
             job, worker.job = worker.job, None
@@ -172,8 +181,11 @@ class WorkerPool:
         for worker in [each for each in self._workers.values() if each.job is not None]:
             if now > worker.deadline:
                 yield from self._drop(worker, Failure(f"it took longer than {worker.seconds:g} seconds"))
-            elif looks_at_memory and worker.memory_mb() > self._memory_limit:
-                yield from self._drop(worker, self._too_large())
+            elif looks_at_memory:
+                megabytes = worker.memory_mb()
+                self.peak_memory_mb = max(self.peak_memory_mb, megabytes)
+                if megabytes > self._memory_limit:
+                    yield from self._drop(worker, self._too_large())
 
     def _drop(self, worker: _Worker, reason: Failure) -> Iterator[tuple[int, Failure]]:
         del self._workers[worker.number]

@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
 import pytest
 
 from document_processing.settings import DocumentProcessingSettings
-from shared_utils.errors import ConfigurationError, DataValidationError, DocumentProcessingError
-from workflows.extraction import extract_folder, parallel_document_processing, safe_parse_document
+from shared_utils.errors import ConfigurationError, DataValidationError, DocumentProcessingError, LLMToolkitError
+from shared_utils.file_utils import ensure_output_dir
+from shared_utils.run_lock import LOCK_NAME, run_lock
+from workflows.extraction import CHUNK_CODE, extract_folder, parallel_document_processing, safe_parse_document
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -125,11 +128,61 @@ def test_changed_files_settings_and_damaged_entries_are_made_anew(folder: Path, 
         entry.write_bytes(data)
     assert extract_folder(folder, out, settings()).as_dict()["cached"] == 0
     assert outputs_of(out) == expected
-    assert extract_folder(folder, out, settings(lm_studio={"chunk_size": 10})).as_dict()["cached"] == 0
     (folder / "guide.md").write_text("# New\n\nOther words stand here now.", encoding="utf-8")
     assert extract_folder(folder, out, settings(lm_studio={"chunk_size": 10})).as_dict()["cached"] == 2
     assert "Other words" in (out / "chunks.jsonl").read_text(encoding="utf-8")
-    assert len(list((out / ".cache").iterdir())) == 3
+    suffixes = Counter(path.suffix for path in (out / ".cache").iterdir())
+    assert suffixes == {".parsed": 4, ".chunked": 3}  # the blank file has a parsed entry, too
+
+
+def test_other_chunks_need_no_second_parsing(folder: Path, tmp_path: Path):
+    """Parsing takes nearly all of the time, and chunk sizes are what people try out."""
+    out = tmp_path / "out"
+    extract_folder(folder, out, settings())
+    parsed = {path: path.stat().st_mtime_ns for path in (out / ".cache").glob("*.parsed")}
+    changed = settings(lm_studio={"chunk_size": 10}, markdown={"extract_frontmatter": True})
+    assert extract_folder(folder, out, changed).as_dict()["cached"] == 3
+    assert {path: path.stat().st_mtime_ns for path in (out / ".cache").glob("*.parsed")} == parsed
+    extract_folder(folder, tmp_path / "fresh", changed)
+    assert outputs_of(out) == outputs_of(tmp_path / "fresh")
+
+
+def test_a_setting_of_one_parser_leaves_the_files_of_others_alone(folder: Path, tmp_path: Path):
+    """Only the Markdown file is parsed again."""
+    extract_folder(folder, tmp_path / "out", settings())
+    changed = settings(markdown={"split_by_sections": False})
+    summary = extract_folder(folder, tmp_path / "out", changed)
+    assert [result.path for result in summary.ok if not result.cached] == ["guide.md"]
+
+
+def test_parsers_use_none_of_the_code_that_is_left_out_of_their_fingerprint():
+    """Or a change there would leave old documents in the cache."""
+    program = (
+        "import sys; from importlib import import_module\n"
+        "from document_processing.parsers.registry import PARSERS\n"
+        "for target in PARSERS.values(): import_module(target.partition(':')[0])\n"
+        "print(*(name for name in sys.modules if name.startswith('document_processing.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {f"{name.replace('.', '/')}.py".removeprefix("document_processing/") for name in done.stdout.split()}
+    assert "parsers/pdf_parser.py" in loaded
+    assert not [name for name in loaded if name in CHUNK_CODE or name.startswith("converters/")]
+
+
+def test_a_second_run_into_the_same_folder_is_refused(folder: Path, tmp_path: Path, run_command):
+    """At once, naming the owner; when that is gone, the folder is taken over."""
+    out = tmp_path / "out"
+    with run_lock(ensure_output_dir(out)):
+        done = run_command("extract", tmp_path / "no-such-input", out)
+        assert done.code == 1
+        assert f"{out} is in use by process {os.getpid()} on {os.uname().nodename} since 20" in done.err
+        with pytest.raises(LLMToolkitError, match="is in use by process"):
+            extract_folder(folder, out, settings())
+        assert [path.name for path in out.iterdir()] == [LOCK_NAME]
+    lock = {"pid": 2**22 + 1, "host": os.uname().nodename, "process_start": 1.0, "taken": 1.0}
+    (out / LOCK_NAME).write_text(json.dumps(lock), encoding="utf-8")
+    assert len(extract_folder(folder, out, settings()).ok) == 3
+    assert not (out / LOCK_NAME).exists()
 
 
 def test_a_file_that_hangs_is_given_up_and_the_others_go_on(folder: Path, tmp_path: Path):
@@ -228,7 +281,7 @@ def test_a_stopped_run_leaves_old_outputs_whole_and_goes_on_from_the_cache(
     words = ["extract", str(folder), str(out), "--chunk-unit", "words", "--workers", "2"]
     process = subprocess.Popen([sys.executable, str(ROOT / "main.py"), *words], stderr=subprocess.PIPE, cwd=tmp_path)
     deadline = time.monotonic() + 30
-    while len(list(out.glob(".cache/[!.]*.entry"))) < 4 and time.monotonic() < deadline:
+    while len(list(out.glob(".cache/[!.]*"))) < 7 and time.monotonic() < deadline:
         time.sleep(0.05)
     workers = psutil.Process(process.pid).children(recursive=True)
     started = time.monotonic()

@@ -32,7 +32,8 @@ def run_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def run(jobs: list[str], workers: int = 2, timeout: float = 20.0) -> dict[int, object]:
         pool = WorkerPool("fake_worker", {"suffix": "!"}, workers=workers, timeout_seconds=timeout, memory_limit_mb=150)
-        return dict(pool.run([{"do": job} for job in jobs]))
+        waiting = iter(enumerate(jobs))
+        return dict(pool.run(lambda: next(((number, {"do": job}) for number, job in waiting), None)))
 
     return run
 
