@@ -1,7 +1,8 @@
 """`extract`: documents become chunks and instruction pairs.
 
 Ends with 0 when every document was read (files of unknown types and empty ones are skipped and listed in
-the manifest), with 4 when at least one could not be read, and with 1 when none could.
+the manifest), with 4 when at least one could not be read, and with 1 when none could, or when the language
+model that should write the pairs does not answer.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _SETTINGS = {
     "--chunk-unit": "document_processing.lm_studio.chunk_unit",
     "--tokenizer": "document_processing.lm_studio.tokenizer",
     "--instruction-format": "document_processing.lm_studio.instruction_format",
+    "--instruction-source": "document_processing.instructions.instruction_source",
+    "--llm-url": "document_processing.instructions.llm_url",
+    "--llm-model": "document_processing.instructions.llm_model",
     "--workers": "document_processing.extraction.workers",
     "--timeout": "document_processing.extraction.timeout_seconds",
     "--cache": "document_processing.extraction.use_cache",
@@ -62,6 +66,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
             settings,
             files=files,
             on_file=lambda result: progress.advance(1, result.path),
+            on_chunk=lambda done, total: progress.advance(0, f"pairs: {done} of {total} chunks asked about"),
         )
     _tell_rejected(summary, args.target, console)
     _tell_result(summary, args.target, config, console)
@@ -77,7 +82,7 @@ def _tell_plan(
     set_aside = [file for file in files if file.status]
     lm_studio = config.document_processing.lm_studio
     outputs = ["documents.jsonl", "chunks.jsonl", "manifest.json"]
-    if lm_studio.instruction_format:
+    if _makes_pairs(config):
         outputs.insert(2, "instructions.jsonl")
     if lm_studio.output_format == "text":
         outputs.append("text/")
@@ -95,6 +100,10 @@ def _tell_plan(
         "dry_run": True,
     }
     return CommandResult(summary)
+
+
+def _makes_pairs(config: ToolkitConfig) -> bool:
+    return config.document_processing.makes_heading_pairs or config.document_processing.makes_llm_pairs
 
 
 def _tell_rejected(summary: ExtractionSummary, target: Path, console: Console) -> None:
@@ -115,7 +124,7 @@ def _tell_result(summary: ExtractionSummary, target: Path, config: ToolkitConfig
         f"written to {target / 'chunks.jsonl'}"
     )
     train_on = target / "chunks.jsonl"
-    if lm_studio.instruction_format:
+    if _makes_pairs(config):
         console.info(f"{numbers['instructions']} instruction pairs written to {target / 'instructions.jsonl'}")
         train_on = target / "instructions.jsonl" if numbers["instructions"] else train_on
     console.info(f"next: python main.py train-lora --train-data {train_on}")

@@ -113,6 +113,11 @@ class DocumentProcessingSettings(Settings):
         return self
 
     @property
-    def makes_instructions(self) -> bool:
-        """Whether pairs are made: when they are asked for, or when it is said that a model makes them."""
-        return self.lm_studio.instruction_format or self.instructions.instruction_source == "llm"
+    def makes_heading_pairs(self) -> bool:
+        """Whether pairs are made from headings, word for word."""
+        return self.lm_studio.instruction_format and self.instructions.instruction_source == "headings"
+
+    @property
+    def makes_llm_pairs(self) -> bool:
+        """Whether a language model is asked for pairs; naming it as the source is enough."""
+        return self.instructions.instruction_source == "llm"

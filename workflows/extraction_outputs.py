@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from shared_utils.file_utils import atomic_binary_writer, atomic_writer, write_j
 from workflows.extraction_entries import CHUNKED_SUFFIX, PARSED_SUFFIX, PART_SUFFIX, iter_entry
 from workflows.extraction_file import FileResult
 
+INSTRUCTIONS_NAME = "instructions.jsonl"
 TEXT_FOLDER = "text"
 LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
 _LIBRARIES = ("pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
@@ -30,7 +31,7 @@ def write_outputs(
 ) -> list[str]:
     """Join the entries; the names of the files written. All take their names together, at the end."""
     before = _outputs_of_last_run(output)
-    kinds = ["documents", "chunks", *(["instructions"] if settings.lm_studio.instruction_format else [])]
+    kinds = ["documents", "chunks", *(["instructions"] if settings.makes_heading_pairs else [])]
     names = [f"{kind}.jsonl" for kind in kinds]
     with ExitStack() as stack:
         target_by_kind = {kind: stack.enter_context(atomic_binary_writer(output / f"{kind}.jsonl")) for kind in kinds}
@@ -59,7 +60,7 @@ def _outputs_of_last_run(output: Path) -> set[str]:
 
 
 def _known_outputs() -> set[str]:
-    return {"documents.jsonl", "chunks.jsonl", "instructions.jsonl"}
+    return {"documents.jsonl", "chunks.jsonl", INSTRUCTIONS_NAME}
 
 
 def _is_text_output(name: str) -> bool:
@@ -94,8 +95,12 @@ def write_manifest(
     input_path: str | Path,
     settings: DocumentProcessingSettings,
     seconds: float,
+    instruction_rejects: Mapping[str, int] | None = None,
 ) -> None:
-    """Write what became of each file, with the settings and versions that it was done with."""
+    """Write what became of each file, with the settings and versions that it was done with.
+
+    `instruction_rejects` counts the pairs of a language model that were refused, by reason.
+    """
     counts = {status: sum(result.status == status for result in results) for status in ("ok", "failed", "skipped")}
     manifest = {
         "input": os.fsencode(os.fspath(input_path)).decode("utf-8", "backslashreplace"),
@@ -103,6 +108,7 @@ def write_manifest(
         **counts,
         "seconds": seconds,
         "outputs": [*outputs, "manifest.json"],
+        "instruction_rejects": dict(instruction_rejects or {}),
         "settings": settings.model_dump(),
         "versions": library_versions(),
         "files": [{key: value for key, value in asdict(result).items() if key != "entries"} for result in results],

@@ -41,8 +41,13 @@ logger = logging.getLogger(__name__)
 class PairCounts:
     """What came of the model's replies: pairs kept, and refused ones by reason."""
 
-    pairs: int = 0
+    pairs_by_source: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def pairs(self) -> int:
+        """All pairs that were kept."""
+        return self.pairs_by_source.total()
 
 
 class _Asked(NamedTuple):
@@ -248,7 +253,7 @@ def _pairs_of(
             counts.rejects[reason] += 1
             continue
         questions.add(folded)
-        counts.pairs += 1
+        counts.pairs_by_source[metadata["source"]] += 1
         about = {key: metadata[key] for key in _LOCATION_KEYS if key in metadata}
         about |= {"char_start": metadata["char_start"] + span.start, "char_end": metadata["char_start"] + span.end}
         about |= {"method": "llm", "model": model}

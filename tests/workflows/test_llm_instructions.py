@@ -269,3 +269,74 @@ def test_an_address_with_a_password_or_without_a_protocol_is_refused(url: str):
     """It would end up in manifest and logs."""
     with pytest.raises(ConfigurationError, match="llm_url"):
         LLMClient(url)
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    root = tmp_path / "in"
+    root.mkdir()
+    (root / "lathes.md").write_text("# Lathes\n\n" + "\n\n".join(TEXTS[:2]) + "\n", encoding="utf-8")
+    (root / "more.txt").write_text(TEXTS[2] + "\n", encoding="utf-8")
+    return root
+
+
+def test_extract_asks_the_model_and_the_manifest_counts_what_was_refused(
+    documents: Path, tmp_path: Path, serve, run_command
+):
+    """The span counts from the start of the document; a second run asks nothing."""
+
+    def answer(text: str, times: int) -> tuple[int, str]:
+        return 200, pairs_json(
+            (f"How fast is the lathe of {text.split()[1]} colour?", f"It turns {text.split()[4]} times a minute."),
+            ("How heavy is it?", "It weighs 900 tonnes."),
+        )
+
+    server, out = serve(answer), tmp_path / "out"
+    words = ("extract", documents, out, "--chunk-unit", "words", "--instruction-source", "llm", "--llm-url", server.url)
+    done = run_command(*words, "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["instructions"] == 2
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["instruction_rejects"] == {"not_grounded": 2}
+    assert [file["instructions"] for file in manifest["files"]] == [1, 1]
+    assert "instructions.jsonl" in manifest["outputs"]
+    contents = [
+        json.loads(line)["content"] for line in (out / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    for pair, content in zip(records(out), contents, strict=True):
+        span = content[pair["metadata"]["char_start"] : pair["metadata"]["char_end"]]
+        assert pair["output"].removeprefix("It turns ") in span
+    first = (out / "instructions.jsonl").read_bytes()
+    assert run_command(*words).code == 0
+    assert server.asked.total() == 2
+    assert (out / "instructions.jsonl").read_bytes() == first
+
+
+def test_without_an_endpoint_the_other_outputs_are_written(documents: Path, tmp_path: Path, run_command):
+    """Exit 1 after the chunks are safe; pairs of an earlier run would contradict them and go."""
+    out = tmp_path / "out"
+    assert run_command("extract", documents, out, "--chunk-unit", "words", "--instruction-format").code == 0
+    words = ("--instruction-source", "llm", "--llm-url", "http://127.0.0.1:9/v1")
+    done = run_command("extract", documents, out, "--chunk-unit", "words", *words)
+    assert done.code == 1
+    assert "nothing answers at http://127.0.0.1:9/v1" in done.err
+    assert "lms server start" in done.err
+    assert len((out / "chunks.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert json.loads((out / "manifest.json").read_text(encoding="utf-8"))["ok"] == 2
+    assert not (out / "instructions.jsonl").exists()
+
+
+def test_a_wrong_address_is_told_before_any_file_is_read(documents: Path, tmp_path: Path, run_command):
+    """Usage errors end with 2."""
+    done = run_command("extract", documents, tmp_path / "out", "--instruction-source", "llm", "--llm-url", "localhost")
+    assert done.code == 2
+    assert "llm_url" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_address_elsewhere_is_warned_of(folder: Path, serve, caplog):
+    """Private documents would leave the machine."""
+    settings = InstructionSettings(instruction_source="llm", llm_url="http://0.0.0.0:9/v1")
+    with pytest.raises(EndpointError):
+        write_llm_instructions(folder, settings)
+    assert caplog.messages == ["the text of your documents is sent to http://0.0.0.0:9/v1, which is not this machine"]
