@@ -16,7 +16,7 @@ SHORTEST_ANSWER = 4  # words
 LONGEST_TERM = 6  # words
 
 _NO_PROSE = re.compile(
-    r"[|>#]|[-*+•–] |\d{1,4}[.)] |```|~~~|!!!|///|\$\$|\[\^|:::?|\.\. |@|https?://|"
+    r"[|>#]|[-*+•–] |\d{1,4}[.)] |```|~~~|!!!|\?\?\?|///|\$\$|\[\^|:::?|\.\. |@|https?://|"
     r"(?:from \S+ )?import |def |class |\S+\(.*\)$|pip install |[{}<]|\S+ ?= ?\S"
 )
 _CODE_LINE = re.compile(r"(?:^|\n)(?: {4}|\t)\S|[;{}]\s*(?:\n|$)")
@@ -38,7 +38,8 @@ _POINTS_ELSEWHERE = re.compile(
 _LEANS_BACK = re.compile(
     r"(?:there (?:are|is) (?:some|several|many|various|a few|multiple|two|three|four|five|lots|a couple)|"
     r"another|also|however|therefore|thus|then|but|and|so|or|hence|that[’']?s|"
-    r"instead|otherwise|likewise|similarly|furthermore|moreover|in addition|for example|e\.g|i\.e|note that|see|"
+    r"instead|otherwise|conversely|besides|likewise|similarly|furthermore|moreover|in addition|for example|"
+    r"e\.g|i\.e|note that|see|"
     r"now|next|first of all|finally|let[’']?s|"
     r"aber|und|daher|deshalb|außerdem|auch|mais|et|donc|maintenant|puis|pero|y|por eso|también|ahora|"
     r"но|и|также|але)\b",
@@ -56,7 +57,10 @@ _NO_TERM = re.compile(
     r"please|today|now|see|result|reason|problem|solution|goal|idea|answer|point|question|difference)\b",
     re.IGNORECASE,
 )
-_CLAUSE_IN_TERM = re.compile(r"\b(?:that|which|who|you|we|is|are|was|were|if|when|and|or)\b", re.IGNORECASE)
+_CLAUSE_IN_TERM = re.compile(
+    r"\b(?:above|below|following|latter|former|same|that|which|who|you|we|is|are|was|were|if|when|and|or)\b",
+    re.IGNORECASE,
+)
 _TERM_LINE = re.compile(
     r"^(?P<mark>[-*+•] |)(?P<term>[^\W_][^\n:：–.!?|]{1,60}?)(?:: | [–—] |\n:[ \t]+)"
     r"(?P<meaning>\S[^\n]*(?:\n[ \t]+[^\s:*+•\d-][^\n]*)*)",
@@ -107,6 +111,7 @@ def _is_prose(text: str, span: Span) -> bool:
         or _NO_PROSE.match(text)
         or "\ufffd" in text
         or _SENTENCE_END.search(text) is None
+        or text.endswith(("...", "…"))
         or _CODE_LINE.search(text)
         or _POINTS_ELSEWHERE.search(text)
     )

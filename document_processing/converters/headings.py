@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from document_processing.sentences import sentence_spans
+from document_processing.sentences import Span, sentence_spans
 from shared_utils.records import Document
 
 LONGEST_HEADING = 120  # characters
@@ -23,8 +24,9 @@ _EMPTY = re.compile(
     r"(?:notes?|warnings?|tips?|hints?|caution|danger|attention|important|info|todo|misc(?:ellaneous)?|others?|"
     r"see also|references?|bibliography|footnotes|links|resources|further reading|(?:table of )?contents|toc|index|"
     r"examples?|example usage|header|heading|title|untitled|readme|read me|changelog|change ?log|history|news|"
-    r"release notes|what'?s new|unreleased|acknowledge?ments?|credits|thanks|sponsors?|authors?|contributors|"
-    r"next(?: steps?)?|previous|back(?: to top)?|more|etc|details|output|input|before|after|answer|question|solution|"
+    r"release notes|what'?s new|unreleased|acknowledge?ments?|credits|thanks!?|thank you!?|sponsors?|authors?|"
+    r"contributors|inputs?|outputs?|"
+    r"next(?: steps?)?|previous|back(?: to top)?|more|etc|details|before|after|answer|question|solution|"
     r"hinweise?|anmerkung(?:en)?|achtung|warnung|tipps?|siehe auch|beispiele?|literatur(?:verzeichnis)?|inhalt|"
     r"inhaltsverzeichnis|änderungen|quellen|wichtig|"
     r"remarques?|attention|avertissement|voir aussi|exemples?|références|bibliographie|sommaire|table des matières|"
@@ -81,15 +83,11 @@ def headed_texts(document: Document) -> Iterator[HeadedText]:
     pattern = _MARKDOWN_HEADING if document["type"] == "markdown" else _NUMBERED_HEADING
     if pattern.search(content) is None:
         return
-    code = [span for span in sentence_spans(content) if span.is_code]
-    found = [
-        heading
-        for heading in pattern.finditer(content)
-        if not any(span.start <= heading.start() < span.end for span in code)
-    ]
-    context = context_of(document)
     if _is_changelog(document):
         return
+    code = [span for span in sentence_spans(content) if span.is_code]
+    found = [heading for heading in pattern.finditer(content) if not _is_inside(heading.start(), code)]
+    context = context_of(document)
     for heading, following in zip(found, [*found[1:], None], strict=False):
         text = heading["heading"].strip().rstrip(" :#")
         end = following.start() if following else len(content)
@@ -98,6 +96,11 @@ def headed_texts(document: Document) -> Iterator[HeadedText]:
             is_opening = _OPENING.fullmatch(text) is not None
             if own_context or not is_opening:
                 yield HeadedText(text, own_context, heading.end(), end, is_opening)
+
+
+def _is_inside(position: int, spans: Sequence[Span]) -> bool:
+    number = bisect_right(spans, position, key=lambda span: span.start)
+    return number > 0 and position < spans[number - 1].end
 
 
 def can_be_asked_about(heading: str) -> bool:
@@ -117,7 +120,8 @@ def context_of(document: Document) -> str:
     candidates = [*reversed(path[:-1]), *([] if title == Path(document["source"]).stem else [title])]
     for candidate in candidates:
         text = candidate.strip().rstrip(" :")
-        if can_be_asked_about(text) and not _GENERAL.fullmatch(text) and not _OPENING.fullmatch(text):
+        is_subject = can_be_asked_about(text) and not text.endswith(("?", "？", "!"))
+        if is_subject and not _GENERAL.fullmatch(text) and not _OPENING.fullmatch(text):
             return text
     return ""
 

@@ -16,6 +16,7 @@ from document_processing.converters.questions import Kind, asking_heading, langu
 from document_processing.sentences import Span
 from shared_utils.records import Document, Instruction
 
+LONGEST_LOOK = 10_000  # characters that tell the language
 MOST_TERMS = 8  # of one heading
 SHORTEST_QUESTION = 9  # characters; "Why?" asks nothing without its page
 _QUESTION = re.compile(r"[?？]\s*$")
@@ -33,8 +34,9 @@ def instructions_of(document: Document) -> Iterator[Instruction]:
     content = document["content"]
     questions: set[str] = set()
     answers: set[Span] = set()
+    language = language_of(content[:LONGEST_LOOK])  # for texts too short to tell theirs
     for section in headed_texts(document):
-        for pair in _pairs_of(section, content):
+        for pair in _pairs_of(section, content, language):
             if pair.question in questions or pair.span in answers:
                 continue
             questions.add(pair.question)
@@ -60,8 +62,8 @@ def _instruction(pair: _Pair, section: HeadedText, document: Document) -> Instru
     return Instruction(instruction=pair.question, input="", output=output, metadata=metadata)
 
 
-def _pairs_of(section: HeadedText, content: str) -> Iterator[_Pair]:
-    language = language_of(content[section.start : section.end]) or language_of(content)
+def _pairs_of(section: HeadedText, content: str, language_around: str) -> Iterator[_Pair]:
+    language = language_of(content[section.start : section.end][:LONGEST_LOOK]) or language_around
     main = _main_pair(section, content, language)
     if main:
         yield main

@@ -57,7 +57,6 @@ _FORMS: dict[str, dict[str, tuple[str, ...]]] = {
         "definition in context": ("In {context}, what {verb} {term}?",),
         "term in context": (
             "What does {context} say about {heading}?",
-            "What does {heading} stand for in {context}?",
             "How does {context} describe {heading}?",
         ),
         "list in context": (
