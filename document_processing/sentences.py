@@ -67,12 +67,40 @@ def sentence_spans(text: str) -> Iterator[Span]:
 
     A span begins and ends with a visible character; between two spans there is only white space.
     """
+    for block in text_blocks(text):
+        if block.is_code:
+            yield block
+        else:
+            yield from prose_spans(text, block.start, block.end)
+
+
+def text_blocks(text: str) -> Iterator[Span]:
+    """Fenced code blocks, and all that stands between them."""
     position = 0
     for fence in _fenced_blocks(text):
-        yield from _prose_spans(text, position, fence.start)
+        yield Span(position, fence.start)
         yield fence
         position = fence.end
-    yield from _prose_spans(text, position, len(text))
+    yield Span(position, len(text))
+
+
+def last_paragraph_end(text: str, start: int, end: int) -> int:
+    """The last place in `start:end`, behind `start`, where an empty line ends a sentence for sure; else `start`."""
+    found = text.rfind("\n\n", start, end)
+    return found if found > start and _begins_visibly(text, found) else start
+
+
+def first_paragraph_end(text: str, start: int, end: int) -> int:
+    """The first such place, else `end`."""
+    found = text.find("\n\n", start, end)
+    return found if found > start and _begins_visibly(text, found) else end
+
+
+def _begins_visibly(text: str, position: int) -> bool:
+    """Whether no mark stands on the white space at `position`."""
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position == len(text) or text[position] < FIRST_JOINING or not is_joined(text, position)
 
 
 def _fenced_blocks(text: str) -> Iterator[Span]:
@@ -105,7 +133,8 @@ def _closes(line: re.Match[str], fence: str) -> bool:
     return line["fence"].startswith(fence) and not line["rest"].strip()
 
 
-def _prose_spans(text: str, start: int, end: int) -> Iterator[Span]:
+def prose_spans(text: str, start: int, end: int) -> Iterator[Span]:
+    """The sentences between two places, of which the first begins one and the last ends one."""
     begin = start
     while begin < end and text[begin].isspace():
         begin += 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from document_processing.chunking import TextChunk, split_text
-from document_processing.length_counters import STARTER_TOKENIZER, LengthCounter, length_counter
+from document_processing.length_counters import STARTER_TOKENIZER, CharacterCounter, LengthCounter, length_counter
 from document_processing.sentences import sentence_spans
 from shared_utils.errors import ConfigurationError
 
@@ -21,7 +21,7 @@ needs_starter = pytest.mark.skipif(not STARTER_TOKENIZER.exists(), reason="the s
 pieces = st.sampled_from(
     [
         *["One. ", "Two words here! ", "Is it so? ", "第一句话。", "ภาษา ไทย ", "e.g. ", "3.14 ", "word ", "x" * 40],
-        *["\n\n", "- item\n", "```\ncode. here\n```\n", "```\n", " " * 12, "\n", "\t"],
+        *["\n\n", "\n\n", "\n\n \u0301", "- item\n", "```\ncode. here\n```\n", "```\n", " " * 12, "\n", "\t"],
         *["é", "e\u0301", "👩\u200d👩\u200d👧", "; ", "，", "🇩🇪", "각", "क्षि", "1\ufe0f\u20e3", "\r\n", "「はい。」と"],
     ]
 )
@@ -107,7 +107,7 @@ def test_no_cut_is_inside_a_visible_character(text: str, size: int):
     chunks = spans(text, "characters", size)
     cuts = {chunk.start for chunk in chunks} | {chunk.end for chunk in chunks}
     for character in regex.finditer(r"\X", text):
-        if character.end() - character.start() <= size and not character.group().isspace():
+        if character.end() - character.start() <= size and not character.group()[0].isspace():
             assert not cuts & set(range(character.start() + 1, character.end()))
 
 
@@ -121,6 +121,22 @@ def test_a_chunk_is_as_full_as_its_limit_allows(text: str, size: int, overlap: i
         behind = next((span for span in sentences if span.start >= chunk.end), None)
         if behind and following.end >= behind.end and following.start <= behind.start:
             assert behind.end - chunk.start > size
+
+
+class SlowCounter(CharacterCounter):
+    """Counts characters too, but is taken for one that must see each sentence."""
+
+    adds_up = False
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=texts, size=st.integers(1, 90), data=st.data())
+def test_looking_only_where_a_chunk_may_end_finds_the_same_chunks(text: str, size: int, data: st.DataObject):
+    """The fast way for characters against the plain one, which looks at every sentence."""
+    overlap = data.draw(st.integers(0, size - 1))
+    assert list(split_text(text, CharacterCounter(), size, overlap)) == list(
+        split_text(text, SlowCounter(), size, overlap)
+    )
 
 
 def test_chunks_end_at_sentences_where_a_sentence_fits():
