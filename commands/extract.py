@@ -32,8 +32,11 @@ _SETTINGS = {
     "--instruction-source": "document_processing.instructions.instruction_source",
     "--llm-url": "document_processing.instructions.llm_url",
     "--llm-model": "document_processing.instructions.llm_model",
+    "--ocr": "document_processing.pdf.ocr",
+    "--ocr-language": "document_processing.pdf.ocr_language",
     "--workers": "document_processing.extraction.workers",
     "--timeout": "document_processing.extraction.timeout_seconds",
+    "--engine": "document_processing.extraction.engine",
     "--cache": "document_processing.extraction.use_cache",
 }
 
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
             args.target,
             settings,
             files=files,
-            on_file=lambda result: progress.advance(1, result.path),
+            on_file=lambda result: progress.advance(1, result.path, failed=result.status == "failed"),
             on_chunk=lambda done, total: progress.advance(0, f"pairs: {done} of {total} chunks asked about"),
         )
     _tell_rejected(summary, args.target, console)

@@ -12,14 +12,23 @@ from shared_utils.settings import Settings
 class PDFSettings(Settings):
     """How PDF files are read."""
 
+    engine: Literal["auto", "pdfplumber", "pypdf2"] = Field(
+        "auto",
+        description="auto reads each page with the library that serves it best: pdfium, else pdfplumber, else the "
+        "fallback; pdfplumber and pypdf2 begin with that one",
+    )
     use_pdfplumber_first: bool = Field(
-        True, description="read PDF files with pdfplumber; off reads them with the fallback from the start"
+        True, description="off reads PDF files with the fallback from the start, whatever the engine"
     )
     fallback_to_pypdf2: bool = Field(
         True,
-        description="read what pdfplumber cannot with pypdf or PyPDF2; which one served stands in the metadata",
+        description="read what the others cannot with pypdf or PyPDF2; which one served stands in the metadata",
     )
     extract_by_page: bool = Field(True, description="one document a page; off makes one document a file")
+    ocr: bool = Field(False, description="read pages without text, such as scans, with Tesseract")
+    ocr_language: str = Field(
+        "eng", pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$", description="what Tesseract looks for, such as deu+eng"
+    )
 
 
 class MarkdownSettings(Settings):
@@ -88,10 +97,18 @@ class ExtractionSettings(Settings):
         120,
         gt=0,
         le=86_400,
-        description="a file that takes longer is given up, and the others go on; large texts get 2 more a MB",
+        description="a file that takes longer is given up, and the others go on; large texts get 2 more a MB; of a PDF "
+        "with more than 64 pages only the pages that take longer",
     )
-    memory_limit_mb: int = Field(2048, ge=256, le=1_048_576, description="most memory that the work on one file takes")
+    memory_limit_mb: int = Field(896, ge=256, le=1_048_576, description="most memory that the work on one file takes")
     max_file_mb: int = Field(512, ge=1, le=65_536, description="larger files are refused")
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="ray reads the files on the machines of a Ray cluster, which must see them at the same paths",
+    )
+    ray_address: str | None = Field(
+        None, min_length=1, description="of a Ray cluster; null takes RAY_ADDRESS, or starts Ray on this machine"
+    )
     use_cache: bool = Field(True, description="take files that did not change from the cache in the output folder")
 
 

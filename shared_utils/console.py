@@ -25,27 +25,47 @@ class CommandResult:
 
 
 class Progress:
-    """A bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+    """A bar on a terminal, a line now and then elsewhere, nothing when quiet; with failures, rate and time left."""
 
     def __init__(self, label: str, total: int | None, bar: RichProgress | None, plain: bool) -> None:
         self._label, self._total, self._bar, self._plain = label, total, bar, plain
-        self._task: TaskID | None = bar.add_task(label, total=total, note="") if bar else None
-        self._done = 0
-        self._last_line = time.monotonic()
+        self._task: TaskID | None = bar.add_task(label, total=total, note="", pace="") if bar else None
+        self._done = self._failed = 0
+        self._started = self._last_line = time.monotonic()
 
-    def advance(self, steps: int = 1, note: str = "") -> None:
-        """Count `steps` more as done; `note` is shown beside the bar."""
+    def advance(self, steps: int = 1, note: str = "", *, failed: int = 0) -> None:
+        """Count `steps` more as done, `failed` of them without success; `note` is shown beside the bar."""
+        self._failed += failed
         self.move_to(self._done + steps, note)
 
     def move_to(self, done: int, note: str = "") -> None:
         """Set how much is done."""
         self._done = done
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=done, note=printable(note))
+            self._bar.update(self._task, completed=done, note=printable(note), pace=self._pace())
         elif self._plain and time.monotonic() - self._last_line >= PLAIN_SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             of = f"/{self._total}" if self._total is not None else ""
-            print(f"{self._label}: {self._done}{of} {printable(note)}".rstrip(), file=sys.stderr, flush=True)
+            facts = ", ".join(fact for fact in (self._pace(), self._time_left()) if fact)
+            line = f"{self._label}: {self._done}{of}{f' ({facts})' if facts else ''} {printable(note)}"
+            print(line.rstrip(), file=sys.stderr, flush=True)
+
+    def _pace(self) -> str:
+        """Failures and rate, such as `2 failed, 3.1/s`; slow work is told by the minute."""
+        seconds = time.monotonic() - self._started
+        rate = self._done / seconds if seconds >= 1 else 0.0
+        facts = [f"{self._failed} failed"] if self._failed else []
+        if rate:
+            facts.append(f"{rate:.3g}/s" if rate >= 1 else f"{rate * 60:.3g}/min")
+        return ", ".join(facts)
+
+    def _time_left(self) -> str:
+        seconds = time.monotonic() - self._started
+        if not self._total or not self._done or seconds < 1 or self._done >= self._total:
+            return ""
+        left = round(seconds / self._done * (self._total - self._done))
+        hours, minutes = left // 3600, left % 3600 // 60
+        return f"{hours}:{minutes:02}:{left % 60:02} left" if hours else f"{minutes}:{left % 60:02} left"
 
 
 class Console:
@@ -83,6 +103,7 @@ class Console:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[pace]}", markup=False),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )

@@ -10,7 +10,6 @@ stopped takes the files it had finished from the cache, and a run with other chu
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -20,10 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict
 
-from document_processing.converters.lm_studio_converter import LMStudioConverter
-from document_processing.length_counters import tokenizer_path
 from document_processing.parsers.registry import document_type
 from document_processing.settings import DocumentProcessingSettings
 from shared_utils.errors import ConfigurationError, DocumentProcessingError
@@ -31,26 +28,19 @@ from shared_utils.file_utils import (
     TEMPORARY_PREFIX,
     ensure_output_dir,
     remove_leftovers,
-    sha256_of,
-    sha256_of_text,
     translated_os_errors,
 )
 from shared_utils.llm_client import checked_url
-from shared_utils.records import Document, DocumentType
+from shared_utils.records import Document
 from shared_utils.run_lock import run_lock
 from workflows.extraction_entries import iter_entry
 from workflows.extraction_file import FileResult, WorkPlan, process_single_file, safe_parse_document
-from workflows.extraction_outputs import (
-    INSTRUCTIONS_NAME,
-    library_versions,
-    remove_other_entries,
-    write_manifest,
-    write_outputs,
-)
+from workflows.extraction_outputs import INSTRUCTIONS_NAME, remove_other_entries, write_manifest, write_outputs
+from workflows.extraction_plan import work_plan
 from workflows.extraction_schedule import ExtractionSchedule
 from workflows.file_discovery import FoundFile, find_files
 from workflows.llm_instructions import ANSWERS_NAME, write_llm_instructions
-from workflows.worker_pool import PROJECT_ROOT, WorkerPool
+from workflows.worker_pool import WorkerPool
 
 __all__ = [
     "ExtractionSummary",
@@ -62,17 +52,9 @@ __all__ = [
 ]
 
 CACHE_FOLDER = ".cache"
-DOCUMENT_TYPES = get_args(DocumentType)
-# Parsers do not use these (a test keeps it so); a change in them needs new chunks, but no new parsing.
-CHUNK_CODE = (
-    "abbreviations.py",
-    "chunking.py",
-    "graphemes.py",
-    "length_counters.py",
-    "sentences.py",
-    "settings.py",
-)
-CHUNK_LIBRARIES = ("tokenizers",)
+
+if TYPE_CHECKING:
+    from workflows.ray_engine import RayPool
 
 logger = logging.getLogger(__name__)
 
@@ -144,10 +126,10 @@ def parallel_document_processing(
     if num_workers < 1:
         raise ConfigurationError(f"num_workers ({num_workers}) must be at least 1", hint="take the number of cores")
     settings = settings or DocumentProcessingSettings()
-    files = [FoundFile(Path(path), os.fspath(path), document_type(path)) for path in file_paths]
+    files = [FoundFile(os.fspath(path), os.fspath(path), document_type(path)) for path in file_paths]
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as store:
-        plan = replace(_work_plan(settings, Path(store)), converter=None, instructions=False)
-        results = _process(files, plan, num_workers)
+        plan = replace(work_plan(settings, Path(store)), converter=None, instructions=False)
+        results, _ = _process(files, plan, _local_pool(plan, num_workers))
         return [_processed(result, Path(store)) for result in results]
 
 
@@ -193,6 +175,10 @@ def extract_folder(
     """
     started = time.monotonic()
     settings = settings or DocumentProcessingSettings()
+    if settings.extraction.engine == "ray":
+        from workflows.ray_engine import require_ray
+
+        require_ray()
     output = Path(output_dir).expanduser()
     refuse_same_folder(input_path, output)
     if settings.makes_llm_pairs:
@@ -200,18 +186,18 @@ def extract_folder(
     files = find_files(input_path, output) if files is None else files
     ensure_output_dir(output)
     with run_lock(output), _store(output, settings.extraction.use_cache) as store:
-        plan = _work_plan(settings, store)
-        results = _process(files, plan, settings.extraction.workers or _cores(), on_file)
+        plan = work_plan(settings, store)
+        results, peak_memory_mb = _process(files, plan, _pool(plan, settings), on_file)
         outputs = write_outputs(results, store, output, settings)
         seconds = round(time.monotonic() - started, 2)
-        write_manifest(results, output, outputs, input_path, settings, seconds)
+        write_manifest(results, output, outputs, input_path, settings, seconds, peak_memory_mb)
         if settings.extraction.use_cache:
             remove_other_entries(store, results)
         if settings.makes_llm_pairs and any(result.chunks for result in results):
             results, rejects = _with_llm_pairs(results, output, settings, on_chunk)
             outputs = [*outputs, INSTRUCTIONS_NAME]
             seconds = round(time.monotonic() - started, 2)
-            write_manifest(results, output, outputs, input_path, settings, seconds, rejects)
+            write_manifest(results, output, outputs, input_path, settings, seconds, peak_memory_mb, rejects)
     summary = ExtractionSummary(results, seconds, [str(output / name) for name in (*outputs, "manifest.json")])
     if not summary.ok:
         raise _nothing_read(summary, input_path, output)
@@ -279,66 +265,36 @@ def _store(output: Path, use_cache: bool) -> Iterator[Path]:
     yield store
 
 
-def _work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
-    lm_studio, limits = settings.lm_studio, settings.extraction
-    parsers = {"pdf": settings.pdf.model_dump(), "markdown": settings.markdown.model_dump()}
-    converter: dict[str, Any] = lm_studio.model_dump(exclude={"output_format", "instruction_format"})
-    tokenizer_digest = ""
-    if lm_studio.chunk_unit == "tokens":
-        path = tokenizer_path(lm_studio.tokenizer)
-        converter["tokenizer"] = str(path)
-        tokenizer_digest = sha256_of(path)
-    LMStudioConverter(**converter)  # what is wrong with it is told before any file is read
-    what_counts = {**converter, "tokenizer": tokenizer_digest, "instructions": settings.makes_heading_pairs}
-    parser_code, all_code = _code_digests()
-    libraries = library_versions()
-    counters = {name: libraries.pop(name, "") for name in CHUNK_LIBRARIES}
-    return WorkPlan(
-        store=str(store.resolve()),
-        parsers=parsers,
-        converter=converter,
-        instructions=settings.makes_heading_pairs,
-        parse_fingerprints={
-            kind: _fingerprint(parser_code, parsers.get(kind, {}), libraries) for kind in DOCUMENT_TYPES
-        },
-        chunk_fingerprint=_fingerprint(all_code, what_counts, counters),
-        max_bytes=limits.max_file_mb * 2**20,
-        memory_limit_mb=limits.memory_limit_mb,
-        timeout_seconds=limits.timeout_seconds,
+def _pool(plan: WorkPlan, settings: DocumentProcessingSettings) -> WorkerPool | RayPool:
+    extraction = settings.extraction
+    if extraction.engine == "local":
+        return _local_pool(plan, extraction.workers or _cores())
+    from workflows.ray_engine import RayPool
+
+    return RayPool(plan, workers=extraction.workers, address=extraction.ray_address)
+
+
+def _local_pool(plan: WorkPlan, workers: int) -> WorkerPool:
+    return WorkerPool(
+        "workflows.extraction_worker",
+        asdict(plan),
+        workers=workers,
+        timeout_seconds=plan.timeout_seconds,
+        memory_limit_mb=plan.memory_limit_mb,
     )
-
-
-def _fingerprint(*parts: object) -> str:
-    return sha256_of_text(json.dumps(parts, sort_keys=True))
-
-
-def _code_digests() -> tuple[str, str]:
-    """Of the code that makes documents and of all that makes records, so that no entry of older code is taken."""
-    package = PROJECT_ROOT / "document_processing"
-    own_code = {PROJECT_ROOT / "workflows" / f"extraction_{name}.py" for name in ("entries", "file", "pages")}
-    all_code = set(package.rglob("*.py")) | own_code
-    chunk_code = {package / name for name in CHUNK_CODE} | set((package / "converters").rglob("*.py"))
-    return _digest_of(all_code - chunk_code), _digest_of(all_code)
-
-
-def _digest_of(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _process(
     files: Sequence[FoundFile],
     plan: WorkPlan,
-    workers: int,
+    pool: WorkerPool | RayPool,
     on_file: Callable[[FileResult], None] | None = None,
-) -> list[FileResult]:
-    """The result of each file, in the order of `files`."""
-    result_by_index: dict[int, FileResult] = {}
+) -> tuple[list[FileResult], float]:
+    """The result of each file, in the order of `files`, and the peak memory of the largest worker in megabytes."""
+    results: list[FileResult | None] = [None] * len(files)
 
     def note(index: int, result: FileResult) -> None:
-        result_by_index[index] = result
+        results[index] = result
         for warning in result.warnings:
             logger.warning("%s: %s", result.path, warning)
         if on_file:
@@ -348,18 +304,11 @@ def _process(
         if file.status:
             note(index, FileResult(file.source, file.status, file.reason, file.hint, type=file.type))
     schedule = ExtractionSchedule(files, plan)
-    pool = WorkerPool(
-        "workflows.extraction_worker",
-        asdict(plan),
-        workers=workers,
-        timeout_seconds=plan.timeout_seconds,
-        memory_limit_mb=plan.memory_limit_mb,
-    )
     for number, answer in pool.run(schedule.take):
         finished = schedule.note(number, answer)
         if finished:
             note(*finished)
-    return [result_by_index[index] for index in range(len(files))]
+    return [result for result in results if result], pool.peak_memory_mb
 
 
 def known_types(files: Sequence[FoundFile]) -> Mapping[str, int]:

@@ -16,14 +16,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from document_processing.settings import DocumentProcessingSettings
-from shared_utils.file_utils import atomic_binary_writer, atomic_writer, write_json_atomic
+from shared_utils.file_utils import atomic_binary_writer, atomic_writer, to_json
 from workflows.extraction_entries import CHUNKED_SUFFIX, PARSED_SUFFIX, PART_SUFFIX, iter_entry
 from workflows.extraction_file import FileResult
 
 INSTRUCTIONS_NAME = "instructions.jsonl"
 TEXT_FOLDER = "text"
 LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
-_LIBRARIES = ("pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
+_FILES_KEY = '  "files":'
+_LIBRARIES = ("pypdfium2", "pdfplumber", "pdfminer.six", "pypdf", "PyPDF2", "markdown-it-py", "chardet", "tokenizers")
 
 
 def write_outputs(
@@ -52,8 +53,14 @@ def write_outputs(
 
 def _outputs_of_last_run(output: Path) -> set[str]:
     """What the last run wrote here: what this one does not write anew would contradict it."""
+    head = ""
     try:
-        names = json.loads((output / "manifest.json").read_text(encoding="utf-8"))["outputs"]
+        with (output / "manifest.json").open(encoding="utf-8") as file:
+            for line in file:
+                if line.startswith(_FILES_KEY):  # of no interest here, and possibly very many
+                    break
+                head += line
+        names = json.loads(head.rstrip().removesuffix(",") + "\n}")["outputs"]
         return {name for name in names if name in _known_outputs() or _is_text_output(name)}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
@@ -95,6 +102,7 @@ def write_manifest(
     input_path: str | Path,
     settings: DocumentProcessingSettings,
     seconds: float,
+    peak_memory_mb: float,
     instruction_rejects: Mapping[str, int] | None = None,
 ) -> None:
     """Write what became of each file, with the settings and versions that it was done with.
@@ -102,18 +110,24 @@ def write_manifest(
     `instruction_rejects` counts the pairs of a language model that were refused, by reason.
     """
     counts = {status: sum(result.status == status for result in results) for status in ("ok", "failed", "skipped")}
-    manifest = {
+    head = {
         "input": os.fsencode(os.fspath(input_path)).decode("utf-8", "backslashreplace"),
         "files_found": len(results),
         **counts,
         "seconds": seconds,
+        "peak_memory_mb": peak_memory_mb,
         "outputs": [*outputs, "manifest.json"],
         "instruction_rejects": dict(instruction_rejects or {}),
         "settings": settings.model_dump(),
         "versions": library_versions(),
-        "files": [{key: value for key, value in asdict(result).items() if key != "entries"} for result in results],
     }
-    write_json_atomic(output / "manifest.json", manifest)
+    with atomic_writer(output / "manifest.json") as manifest:
+        # One file after another: in one piece, the report on 100,000 files would take hundreds of megabytes.
+        manifest.write(to_json(head, indent=2).removesuffix("\n}") + f",\n{_FILES_KEY} [")
+        for position, result in enumerate(results):
+            report = {key: value for key, value in asdict(result).items() if key != "entries"}
+            manifest.write(f"{',' if position else ''}\n    {to_json(report)}")
+        manifest.write("\n  ]\n}\n")
 
 
 def remove_other_entries(store: Path, results: Sequence[FileResult]) -> None:

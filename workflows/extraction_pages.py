@@ -91,15 +91,20 @@ def read_range(path: Path, sha256: str, first: int, last: int, plan: WorkPlan) -
     Raises:
         LLMToolkitError: the pages could not be read.
     """
-    name = sha256_of_text(plan.parse_fingerprints.get("pdf", ""), sha256, f"{first}-{last}") + PART_SUFFIX
-    entry = Path(plan.store) / name
+    entry = part_entry(sha256, first, last, plan)
     if read_entry_summary(entry) is None:
         with translated_library_errors():
             part = _parser(plan).read_pages(path, first, last)
         with entry_writer(entry) as writer:
             writer.write("P", part)
             writer.end()
-    return name
+    return entry.name
+
+
+def part_entry(sha256: str, first: int, last: int, plan: WorkPlan) -> Path:
+    """Where a range of pages of the file with this digest is stored."""
+    fingerprint = plan.parse_fingerprints.get("pdf", "")
+    return Path(plan.store) / (sha256_of_text(fingerprint, sha256, f"{first}-{last}") + PART_SUFFIX)
 
 
 def join_pieces(

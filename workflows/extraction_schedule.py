@@ -8,6 +8,8 @@ nothing of it could be read.
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -60,8 +62,8 @@ class ExtractionSchedule:
 
     def __init__(self, files: Sequence[FoundFile], plan: WorkPlan) -> None:
         self._files, self._plan = files, plan
-        weight_by_index = {index: _weight(file) for index, file in enumerate(files) if not file.status}
-        self._waiting = sorted(weight_by_index, key=lambda index: (weight_by_index[index], -index))  # next is last
+        readable = (index for index in reversed(range(len(files))) if not files[index].status)
+        self._waiting = sorted(readable, key=lambda index: _weight(files[index]))  # the next one is the last
         self._urgent: deque[_Task] = deque()
         self._running: dict[int, _Task] = {}
         self._splits: dict[int, _Split] = {}
@@ -90,10 +92,16 @@ class ExtractionSchedule:
         if "split" in answer:
             self._begin_split(task.file, PageSplit(**answer["split"]), answer["seconds"])
             return None
-        result = FileResult(**{**answer["result"], "entries": tuple(answer["result"]["entries"])})
+        result = self._result(self._files[task.file], answer["result"])
         if task.do == "join":
             result = replace(result, seconds=round(result.seconds + self._splits.pop(task.file).seconds, 3))
         return task.file, result
+
+    @staticmethod
+    def _result(file: FoundFile, fields: Mapping[str, Any]) -> FileResult:
+        """A result made of an answer; shares what the file holds already, as there may be very many."""
+        shared = {"path": file.source, "type": file.type, "status": sys.intern(fields["status"])}
+        return FileResult(**{**fields, **shared, "entries": tuple(fields["entries"])})
 
     def _begin_split(self, file: int, split: PageSplit, seconds: float) -> None:
         ranges = page_ranges(0, split.pages, range_size(split.pages))
@@ -135,7 +143,7 @@ class ExtractionSchedule:
 
     def _job(self, task: _Task) -> dict[str, Any]:
         file, seconds = self._files[task.file], self._plan.timeout_seconds
-        job: dict[str, Any] = {"do": task.do, "path": str(file.path), "source": file.source, "seconds": seconds}
+        job: dict[str, Any] = {"do": task.do, "path": file.location, "source": file.source, "seconds": seconds}
         if task.do == "file":
             if file.type in ("text", "markdown"):
                 job["seconds"] += LIMIT_SECONDS_PER_TEXT_MB * _size(file) // 2**20
@@ -154,6 +162,6 @@ def _weight(file: FoundFile) -> float:
 
 def _size(file: FoundFile) -> int:
     try:
-        return file.path.stat().st_size
+        return os.stat(file.location).st_size
     except OSError:  # the worker tells
         return 0

@@ -26,23 +26,28 @@ _SPECIAL_KINDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FoundFile:
     """A file of the input.
 
     Attributes:
-        path: where it is.
+        location: where it is; text, because a `Path` takes six times the memory, and there may be very many.
         source: its name relative to the input, with forward slashes; bytes that are no UTF-8 are escaped.
         type: pdf, markdown, text, or None for other files.
         status: `failed` or `skipped` when it is not read, with `reason` and `hint`.
     """
 
-    path: Path
+    location: str
     source: str
     type: str | None = None
     status: Literal["failed", "skipped"] | None = None
     reason: str = ""
     hint: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.location)
 
 
 def find_files(input_path: str | Path, output_dir: Path | None = None) -> list[FoundFile]:
@@ -110,7 +115,7 @@ def _walk(folder: Path, root: Path, excluded: Path | None) -> Iterator[FoundFile
             entries = list(os.scandir(current))
         except OSError as error:
             yield FoundFile(
-                current,
+                str(current),
                 _source_of(current, root),
                 status="failed",
                 reason=f"the folder cannot be listed: {error.strerror}",
@@ -125,7 +130,7 @@ def _walk(folder: Path, root: Path, excluded: Path | None) -> Iterator[FoundFile
                 pending.append(path)
                 if document_type(path):
                     yield FoundFile(
-                        path,
+                        str(path),
                         _source_of(path, root),
                         status="failed",
                         reason="it is a folder, in spite of its name",
@@ -138,7 +143,7 @@ def _entry(path: Path, root: Path) -> FoundFile:
     if path.is_symlink():
         return _link(path, root, source, kind)
     if path.name.startswith("."):
-        return FoundFile(path, source, kind, "skipped", "it is a hidden file", "rename it to have it read")
+        return FoundFile(str(path), source, kind, "skipped", "it is a hidden file", "rename it to have it read")
     return _regular_or_not(path, source, kind)
 
 
@@ -146,33 +151,33 @@ def _regular_or_not(path: Path, source: str, kind: str | None) -> FoundFile:
     try:
         mode = path.lstat().st_mode
     except OSError as error:
-        return FoundFile(path, source, kind, "failed", f"it cannot be opened: {error.strerror}", "check the path")
+        return FoundFile(str(path), source, kind, "failed", f"it cannot be opened: {error.strerror}", "check the path")
     if not stat.S_ISREG(mode):
         name = _SPECIAL_KINDS.get(stat.S_IFMT(mode), "no regular file")
-        return FoundFile(path, source, kind, "failed", f"it is {name}", "only plain files are read")
+        return FoundFile(str(path), source, kind, "failed", f"it is {name}", "only plain files are read")
     if kind is None:
         suffix = path.suffix or "none"
         return FoundFile(
-            path,
+            str(path),
             source,
             None,
             "skipped",
             f"files of type '{_source(suffix)}' are not read",
             f"known: {', '.join(PARSERS)}",
         )
-    return FoundFile(path, source, kind)
+    return FoundFile(str(path), source, kind)
 
 
 def _link(path: Path, root: Path, source: str, kind: str | None) -> FoundFile:
     try:
         target = path.resolve(strict=True)
     except FileNotFoundError:
-        return FoundFile(path, source, kind, "failed", "it is a link that leads nowhere", "mend or remove it")
+        return FoundFile(str(path), source, kind, "failed", "it is a link that leads nowhere", "mend or remove it")
     except (OSError, RuntimeError):  # a loop is the one or the other, by Python version
-        return FoundFile(path, source, kind, "failed", "it is a link in a loop", "mend or remove it")
+        return FoundFile(str(path), source, kind, "failed", "it is a link in a loop", "mend or remove it")
     if not target.is_relative_to(root):
         return FoundFile(
-            path,
+            str(path),
             source,
             kind,
             "failed",
@@ -180,7 +185,7 @@ def _link(path: Path, root: Path, source: str, kind: str | None) -> FoundFile:
             "copy the file into the folder instead",
         )
     return FoundFile(
-        path,
+        str(path),
         source,
         kind,
         "skipped",

@@ -151,7 +151,7 @@ def _extract(request: PipelineRequest, documents: Path, console: Console) -> dic
             documents,
             request.run_dir / "extract",
             settings,
-            on_file=lambda result: progress.advance(1, result.path),
+            on_file=lambda result: progress.advance(1, result.path, failed=result.status == "failed"),
         ).as_dict()
     if not summary["documents"]:
         raise DataValidationError(f"no text was found in {documents}", hint="see extract/manifest.json for the reasons")

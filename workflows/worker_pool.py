@@ -19,7 +19,7 @@ from typing import Any
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 20.0  # allowed to a worker for its start, on a busy machine
-LOOK_SECONDS = 0.2  # between two looks at the memory
+LOOK_SECONDS = 0.1  # between two looks at the memory
 
 
 TakeJob = Callable[[], tuple[int, Mapping[str, Any]] | None]
@@ -123,9 +123,21 @@ class WorkerPool:
             while self._hand_out(take):
                 yield from self._collect()
         finally:
-            for worker in self._workers.values():
-                worker.end()
-            self._workers.clear()
+            self.close()
+
+    def answer(self, job: Mapping[str, Any]) -> dict[str, Any] | Failure:
+        """Do one job; its worker stays for the next one, until `close`."""
+        jobs = iter([(0, job)])
+        while True:
+            self._hand_out(lambda: next(jobs, None))
+            for _, answer in self._collect():
+                return answer
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            worker.end()
+        self._workers.clear()
 
     def _hand_out(self, take: TakeJob) -> bool:
         """Give jobs to all workers that have none; whether any worker has one now."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypedDict
 
 from document_processing.parsers.pdf_metadata import plain_information
+from document_processing.parsers.pdf_ocr import NAME as OCR_NAME
+from document_processing.parsers.pdf_ocr import TesseractReader
 from document_processing.parsers.pdf_readers import PageReader, PageText, PlumberReader, PypdfReader
 from document_processing.parsers.pdf_repair import share_of_unknown_glyphs
+from document_processing.parsers.pdfium_reader import PdfiumReader
 from shared_utils.errors import DocumentProcessingError
 
+MOST_OUTLINE_ENTRIES = 20_000
 MOST_UNKNOWN_GLYPHS = 0.3  # a page with a larger share is unreadable
 
-ReaderKind = type[PlumberReader] | type[PypdfReader]
+ReaderKind = type[PdfiumReader] | type[PlumberReader] | type[PypdfReader]
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +34,20 @@ class RawPage(TypedDict):
     tables: int
 
 
+class OutlineEntry(TypedDict):
+    """An entry of the table of contents; levels and pages are counted from 1."""
+
+    level: int
+    title: str
+    page: int
+
+
 class RawPart(TypedDict):
     """Some pages of a file, and what the file says about itself. JSON-safe."""
 
     pages: list[RawPage]
     information: dict[str, str]
+    outline: list[OutlineEntry]
 
 
 def count_pages(path: Path, kinds: Sequence[ReaderKind]) -> int:
@@ -49,8 +63,17 @@ def count_pages(path: Path, kinds: Sequence[ReaderKind]) -> int:
         reader.close()
 
 
-def read_part(path: Path, kinds: Sequence[ReaderKind], first: int = 0, last: int | None = None) -> RawPart:
+def read_part(
+    path: Path,
+    kinds: Sequence[ReaderKind],
+    first: int = 0,
+    last: int | None = None,
+    *,
+    ocr: TesseractReader | None = None,
+) -> RawPart:
     """The pages `first` up to but without `last`, counted from 0; all when `last` is left out.
+
+    Pages without text are recognised by `ocr`, where it is given.
 
     Raises:
         DocumentProcessingError: no engine opens the file.
@@ -60,7 +83,9 @@ def read_part(path: Path, kinds: Sequence[ReaderKind], first: int = 0, last: int
     try:
         indices = range(reader.page_count)[first:last]
         pages = [_read_page(reader, index, rescuer, reasons) for index in indices]
-        return RawPart(pages=pages, information=_information_of(reader))
+        if ocr:
+            pages = [page if page["text"] else _recognised(path, page, ocr) for page in pages]
+        return RawPart(pages=pages, information=_information_of(reader), outline=_outline_of(reader))
     finally:
         reader.close()
         rescuer.close()
@@ -69,7 +94,7 @@ def read_part(path: Path, kinds: Sequence[ReaderKind], first: int = 0, last: int
 def lost_part(first: int, last: int, reason: str) -> RawPart:
     """Stands for the pages `first` up to but without `last` when reading them failed; no engine is named in it."""
     pages = [RawPage(number=index + 1, text="", parser="", reason=reason, tables=0) for index in range(first, last)]
-    return RawPart(pages=pages, information={})
+    return RawPart(pages=pages, information={}, outline=[])
 
 
 def _open(path: Path, kinds: Sequence[ReaderKind]) -> tuple[PageReader, Sequence[ReaderKind], list[str]]:
@@ -95,58 +120,78 @@ def _open(path: Path, kinds: Sequence[ReaderKind]) -> tuple[PageReader, Sequence
 
 def _read_page(reader: PageReader, index: int, rescuer: _Rescuer, reasons: Sequence[str]) -> RawPage:
     if rescuer.is_ready and reader.is_heavy(index):
-        found = rescuer.page_text(index)
+        found = rescuer.page(index, f"{reader.name}: the page is a very large drawing")
         if found:
-            return _rescued(index, found, rescuer.name, f"{reader.name}: the page is a very large drawing")
+            return found
     try:
         page, reason = reader.page(index), ""
     except MemoryError:
         raise
     except Exception as error:
         page, reason = PageText(""), f"{reader.name}: {_brief(error)}"
-    if page.text.strip() and share_of_unknown_glyphs(page.text) <= MOST_UNKNOWN_GLYPHS:
-        return _raw_page(index, page.text, reader.name, "; ".join(reasons), page.tables)
+    if _is_readable(page.text):
+        return _raw_page(index, page, reader.name, "; ".join(reasons))
     reason = reason or f"{reader.name}: {'unreadable glyphs' if page.text.strip() else 'no text'}"
-    found = rescuer.page_text(index)
-    if found:
-        return _rescued(index, found, rescuer.name, reason)
-    return _raw_page(index, "", reader.name, reason)
+    found = None if page.is_bare else rescuer.page(index, reason)
+    return found or _raw_page(index, PageText(""), reader.name, reason)
 
 
-def _raw_page(index: int, text: str, parser: str, reason: str, tables: int = 0) -> RawPage:
-    return RawPage(number=index + 1, text=text, parser=parser, reason=reason, tables=tables)
+def _recognised(path: Path, page: RawPage, ocr: TesseractReader) -> RawPage:
+    try:
+        found = ocr.page(path, page["number"] - 1)
+    except MemoryError:
+        raise
+    except Exception as error:  # the page stays without text, and says why
+        return {**page, "reason": f"{page['reason']}; {OCR_NAME}: {_brief(error)}"}
+    if not found.text:
+        return {**page, "reason": f"{page['reason']}; {OCR_NAME}: no text"}
+    reason = f"no text layer; recognised with confidence {found.confidence:.2f}"
+    return _raw_page(page["number"] - 1, PageText(found.text), OCR_NAME, reason)
 
 
-def _rescued(index: int, text: str, parser: str, reason: str) -> RawPage:
-    logger.warning("page %d was read by %s, because of %s", index + 1, parser, reason)
-    return _raw_page(index, text, parser, reason)
+def _is_readable(text: str) -> bool:
+    return bool(text.strip()) and share_of_unknown_glyphs(text) <= MOST_UNKNOWN_GLYPHS
+
+
+def _raw_page(index: int, page: PageText, parser: str, reason: str) -> RawPage:
+    return RawPage(number=index + 1, text=page.text, parser=parser, reason=reason, tables=page.tables)
 
 
 class _Rescuer:
-    """The engine of last resort, opened when a page needs it."""
+    """The engines behind the one of choice, opened when a page needs them."""
 
     def __init__(self, path: Path, kinds: Sequence[ReaderKind]) -> None:
         self._path, self._kinds = path, list(kinds)
-        self._reader: PageReader | None = None
+        self._readers: dict[ReaderKind, PageReader | None] = {}
         self.is_ready = bool(kinds)
-        self.name = ""
 
-    def page_text(self, index: int) -> str:
-        """The readable text of a page, or none."""
-        try:
-            if self._reader is None and self._kinds:
-                self._reader = self._kinds.pop()(self._path)
-                self.name = self._reader.name
-            text = self._reader.page(index).text if self._reader else ""
-        except MemoryError:
-            raise
-        except Exception:  # a second failure changes nothing: the page stays without text
-            return ""
-        return text if text.strip() and share_of_unknown_glyphs(text) <= MOST_UNKNOWN_GLYPHS else ""
+    def page(self, index: int, reason: str) -> RawPage | None:
+        """The page from the first engine that can read it, with the reason why it was asked."""
+        for kind in self._kinds:
+            try:
+                reader = self._opened(kind)
+                page = reader.page(index) if reader and not reader.is_heavy(index) else PageText("")
+            except MemoryError:
+                raise
+            except Exception as error:  # the next engine may read it; without any the page stays without text
+                logger.debug("page %d, %s: %s", index + 1, kind.name, _brief(error))
+                continue
+            if reader and _is_readable(page.text):
+                logger.warning("page %d was read by %s, because of %s", index + 1, reader.name, reason)
+                return _raw_page(index, page, reader.name, reason)
+        return None
+
+    def _opened(self, kind: ReaderKind) -> PageReader | None:
+        """The engine, or None where it failed to open the file before."""
+        if kind not in self._readers:
+            self._readers[kind] = None
+            self._readers[kind] = kind(self._path)
+        return self._readers[kind]
 
     def close(self) -> None:
-        if self._reader:
-            self._reader.close()
+        for reader in self._readers.values():
+            if reader:
+                reader.close()
 
 
 def _information_of(reader: PageReader) -> dict[str, str]:
@@ -155,6 +200,18 @@ def _information_of(reader: PageReader) -> dict[str, str]:
         return plain_information(found)
     except Exception:  # the text is worth more than a broken title
         return {}
+
+
+def _outline_of(reader: PageReader) -> list[OutlineEntry]:
+    entries: list[OutlineEntry] = []
+    try:
+        for level, title, index in islice(reader.outline(), MOST_OUTLINE_ENTRIES):
+            plain = plain_information({"title": title})["title"]
+            if plain:
+                entries.append(OutlineEntry(level=level, title=plain, page=index + 1))
+    except Exception:  # a damaged table of contents costs no text
+        logger.debug("the table of contents is damaged")
+    return sorted(entries, key=lambda entry: entry["page"])
 
 
 def _brief(error: Exception) -> str:

@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from document_processing.content_sniffing import HEAD_BYTES, refuse_if_not_pdf
 from document_processing.parsers.pdf_metadata import information_of, title_of
-from document_processing.parsers.pdf_pages import RawPage, RawPart, ReaderKind, count_pages, read_part
+from document_processing.parsers.pdf_ocr import TesseractReader
+from document_processing.parsers.pdf_pages import (
+    OutlineEntry,
+    RawPage,
+    RawPart,
+    ReaderKind,
+    count_pages,
+    read_part,
+)
 from document_processing.parsers.pdf_readers import PlumberReader, PypdfReader
 from document_processing.parsers.pdf_repair import join_cut_words, repair_characters, strip_repeated_lines
+from document_processing.parsers.pdfium_reader import PdfiumReader
 from document_processing.text_cleaning import clean_text
 from shared_utils.errors import DocumentProcessingError
 from shared_utils.file_utils import open_binary, validate_file_path
 from shared_utils.records import Document
 
 MOST_PAGES_NAMED = 20  # in a warning
+HEADING_AREA = 300  # characters at the top of a page, where the heading of its subject stands
+
+_OCR_HINT = "scans need --ocr"
+
+Engine = Literal["auto", "pdfplumber", "pypdf2"]
+_KINDS_BY_ENGINE: dict[Engine, list[ReaderKind]] = {
+    "auto": [PdfiumReader, PlumberReader, PypdfReader],
+    "pdfplumber": [PlumberReader, PypdfReader],
+    "pypdf2": [PypdfReader, PlumberReader],
+}
 
 
 @dataclass(frozen=True)
@@ -36,19 +55,28 @@ class PDFParser:
     """Reads a PDF file as one document a page.
 
     Args:
-        use_pdfplumber_first: read with pdfplumber; otherwise with pypdf or PyPDF2 from the start.
-        fallback_to_pypdf2: read what pdfplumber cannot with pypdf or PyPDF2.
+        use_pdfplumber_first: off reads with pypdf or PyPDF2 from the start, whatever `engine` says.
+        fallback_to_pypdf2: read what the others cannot with pypdf or PyPDF2.
         extract_by_page: one document a page; otherwise one a file, with the place of each page in it.
+        engine: `auto` reads with pdfium, and a page that it cannot read with pdfplumber; `pdfplumber` and
+            `pypdf2` begin with that library.
+        ocr: read pages without text by optical character recognition (Tesseract).
+        ocr_language: the languages that Tesseract looks for, such as `eng` or `deu+eng`.
     """
 
     def __init__(
-        self, use_pdfplumber_first: bool = True, fallback_to_pypdf2: bool = True, extract_by_page: bool = True
+        self,
+        use_pdfplumber_first: bool = True,
+        fallback_to_pypdf2: bool = True,
+        extract_by_page: bool = True,
+        *,
+        engine: Engine = "auto",
+        ocr: bool = False,
+        ocr_language: str = "eng",
     ) -> None:
         self._extract_by_page = extract_by_page
-        first, second = (PlumberReader, PypdfReader) if use_pdfplumber_first else (PypdfReader, PlumberReader)
-        self._kinds: list[ReaderKind] = [first]
-        if fallback_to_pypdf2 or not use_pdfplumber_first:
-            self._kinds.append(second)
+        self._kinds = _kinds(engine if use_pdfplumber_first else "pypdf2", fallback_to_pypdf2)
+        self._ocr = TesseractReader(ocr_language) if ocr else None
 
     def parse(self, path: str | Path) -> list[Document]:
         """The documents of the file. Pages without text make none; a warning in the first document names them.
@@ -72,7 +100,7 @@ class PDFParser:
 
         Parts of one file can be read in several processes; a part is JSON-safe. Raises as `parse` does.
         """
-        return read_part(_checked(path), self._kinds, first, last)
+        return read_part(_checked(path), self._kinds, first, last, ocr=self._ocr)
 
     def documents_of(self, path: str | Path, parts: Sequence[RawPart]) -> Iterator[Document]:
         """The documents of a file whose pages were read in parts, in order.
@@ -86,17 +114,29 @@ class PDFParser:
         if not any(page.text for page in pages):
             raise DocumentProcessingError(
                 f"no text layer: the text of {_counted(len(pages))} is an image or missing; it needs OCR",
-                hint="make it searchable first, for example with ocrmypdf, and run again",
+                hint=_OCR_HINT,
             )
-        information = next((part["information"] for part in parts if part["information"]), {})
+        # Each part tells it of the whole file, but one that was lost tells nothing.
+        telling = next((part for part in parts if part["information"] or part["outline"]), parts[0])
+        information = telling["information"]
         title = title_of(information, Path(path))
-        shared = {"pages": len(pages), **information_of(information)}
-        documents = _by_page(pages, shared) if self._extract_by_page else _as_one(pages, shared)
+        shared: dict[str, Any] = {"pages": len(pages), **information_of(information)}
+        without_text = [page.number for page in pages if not page.text]
+        if without_text:
+            shared["pages_without_text"] = len(without_text)
+        paths = _heading_paths(telling["outline"], pages)
+        documents = _by_page(pages, shared, paths) if self._extract_by_page else _as_one(pages, shared)
         warnings = _warnings(pages)
         for position, (content, metadata) in enumerate(documents):
             if position == 0 and warnings:
                 metadata = {**metadata, "warnings": warnings}
             yield Document(source=str(path), type="pdf", title=title, content=content, metadata=metadata)
+
+
+def _kinds(engine: Engine, fallback_to_pypdf2: bool) -> list[ReaderKind]:
+    """The engines in the order in which they are tried."""
+    kinds = _KINDS_BY_ENGINE[engine]
+    return [kind for kind in kinds if fallback_to_pypdf2 or kind is not PypdfReader or kind is kinds[0]]
 
 
 def _checked(path: str | Path) -> Path:
@@ -122,7 +162,34 @@ def _repaired(pages: Sequence[RawPage]) -> list[_Page]:
     ]
 
 
-def _by_page(pages: Sequence[_Page], shared: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _heading_paths(outline: Sequence[OutlineEntry], pages: Sequence[_Page]) -> dict[int, list[str]]:
+    """For each page the entries of the table of contents that it belongs to, from the outermost.
+
+    That is what is in force where the page begins; a heading that stands at its top counts.
+    """
+    entries_on: dict[int, list[OutlineEntry]] = {}
+    for entry in outline:
+        entries_on.setdefault(entry["page"], []).append(entry)
+    paths: dict[int, list[str]] = {}
+    current: list[OutlineEntry] = []
+    for page in pages:
+        before = current
+        for position, entry in enumerate(entries_on.get(page.number, ())):
+            current = [*(above for above in current if above["level"] < entry["level"]), entry]
+            if position == 0 and (not before or _letters(entry["title"]) in _letters(page.text[:HEADING_AREA])):
+                before = current
+        if before:
+            paths[page.number] = [entry["title"] for entry in before]
+    return paths
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def _by_page(
+    pages: Sequence[_Page], shared: Mapping[str, Any], heading_paths: Mapping[int, list[str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     for page in pages:
         if page.text:
             metadata = {
@@ -132,6 +199,8 @@ def _by_page(pages: Sequence[_Page], shared: Mapping[str, Any]) -> Iterator[tupl
                 "has_text": True,
                 **shared,
             }
+            if page.number in heading_paths:
+                metadata["heading_path"] = heading_paths[page.number]
             if page.reason:
                 metadata["parser_reason"] = page.reason
             if page.removed:
@@ -174,7 +243,7 @@ def _warnings(pages: Sequence[_Page]) -> list[str]:
         warnings.append(f"{_counted(len(lost))} of {len(pages)} could not be read ({numbers}): {lost[0].reason}")
     empty = [page.number for page in pages if page.parser and not page.text]
     if empty:
-        warnings.append(f"no text on {_counted(len(empty))} of {len(pages)} ({_listed(empty)}); scans need OCR")
+        warnings.append(f"no text on {_counted(len(empty))} of {len(pages)} ({_listed(empty)}); {_OCR_HINT}")
     by_other = [page.number for page in pages if page.text and page.reason]
     if by_other:
         first = next(page for page in pages if page.number == by_other[0])

@@ -1,6 +1,6 @@
 """The libraries that read PDF files, behind one face: pages as text, and what the file says about itself.
 
-Another library is one more class here. All of them may hang or crash on hostile files, so files that
+pdfium stands in a module of its own (`pdfium_reader`). All of them may hang or crash on hostile files, so files that
 people did not write themselves belong into a worker process with limits (`workflows.extraction`).
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, Protocol
 
+from document_processing.parsers.pdf_repair import join_loose_accents
 from shared_utils.errors import DocumentProcessingError, missing_package
 
 # Ruled tables: fewer edges make none, more are a drawing and would take minutes.
@@ -28,10 +29,11 @@ PARAGRAPH_STEP = 1.4  # a step to the next line, measured in usual ones
 
 
 class PageText(NamedTuple):
-    """The text of a page and the number of tables in it."""
+    """The text of a page, the number of tables in it, and whether it draws no letter at all, as a scan does."""
 
     text: str
     tables: int = 0
+    is_bare: bool = False
 
 
 class PageReader(Protocol):
@@ -48,6 +50,9 @@ class PageReader(Protocol):
 
     def information(self) -> Mapping[str, object]:
         """What the file says about itself: Title, Author, CreationDate and so on."""
+
+    def outline(self) -> Iterator[tuple[int, str, int]]:
+        """Level (from 1), title and page index of each entry of the table of contents."""
 
     def close(self) -> None:
         """Give back memory and file."""
@@ -85,9 +90,8 @@ class PlumberReader:
         page = self._pdf.pages[index]
         try:
             tables = [table for table in self._tables(page) if table[1]]
-            if not tables:
-                return PageText(_flow_text(page.chars))
-            return PageText(_text_with_tables(page.chars, tables), len(tables))
+            text = _text_with_tables(page.chars, tables) if tables else _flow_text(page.chars)
+            return PageText(join_loose_accents(text), len(tables))
         finally:
             page.close()  # or each page's characters would stay in memory
 
@@ -110,6 +114,10 @@ class PlumberReader:
         """What the file says about itself."""
         return self._pdf.metadata or {}
 
+    def outline(self) -> Iterator[tuple[int, str, int]]:
+        """None: this library does not tell the pages that the entries point to."""
+        return iter(())
+
     def close(self) -> None:
         """Give back memory and file."""
         self._pdf.close()
@@ -129,7 +137,7 @@ class PypdfReader:
 
     def page(self, index: int) -> PageText:
         """The page with this index, counted from 0."""
-        return PageText(self._reader.pages[index].extract_text() or "")
+        return PageText(join_loose_accents(self._reader.pages[index].extract_text() or ""))
 
     def is_heavy(self, index: int) -> bool:
         """No page is: this library only looks at text."""
@@ -139,6 +147,21 @@ class PypdfReader:
         """What the file says about itself."""
         found = self._reader.metadata or {}
         return {str(key).lstrip("/"): str(value) for key, value in found.items()}
+
+    def outline(self) -> Iterator[tuple[int, str, int]]:
+        """Level (from 1), title and page index of each entry of the table of contents."""
+        pending = [(1, iter(self._reader.outline))]
+        while pending:
+            level, entries = pending[-1]
+            entry = next(entries, None)
+            if entry is None:
+                pending.pop()
+            elif isinstance(entry, list):
+                pending.append((level + 1, iter(entry)))
+            else:
+                index = self._reader.get_destination_page_number(entry)
+                if index is not None and index >= 0:
+                    yield level, str(entry.title), index
 
     def close(self) -> None:
         """Give back memory and file."""

@@ -8,38 +8,40 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from document_processing.parsers.pdf_accents import compose
 from document_processing.word_lists import word_set
 
 EDGE_LINES = 3  # lines at the top and the bottom of a page that can be a header or footer
 FEWEST_REPETITIONS = 3
 LEAST_SHARE_OF_PAGES = 0.3
+PAGES_AROUND = 20
 LONGEST_HEADER = 120  # characters
+LONGEST_WORD = 60  # characters
+STEM = 5  # letters that related words share
 
 # Old TeX fonts draw an accent and its letter one after the other.
-_COMBINING = {
-    "\u00a8": "\u0308",
-    "\u00b4": "\u0301",
-    "`": "\u0300",
-    "\u02c6": "\u0302",
-    "\u02dc": "\u0303",
-    "\u00b8": "\u0327",
-    "\u02da": "\u030a",
-    "\u02c7": "\u030c",
-    "\u00af": "\u0304",
-}
 _LOOSE_ACCENT = re.compile("([\u00a8\u00b4\u02c6\u02dc\u00b8\u02da\u02c7`])[ ]?([A-Za-z\u0131\u0237])")
-_DOTLESS = {"\u0131": "i", "\u0237": "j"}
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 _SOFT_HYPHEN = re.compile("\u00ad[ \t]*\n?|\ufffe[ \t]*\n?")
+_SHAPED_LETTER = re.compile("[\ufb1d-\ufdc7\ufdf0-\ufdfc\ufe70-\ufefc]")  # of Hebrew and Arabic
 _UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")
 
-_CUT_WORD = re.compile(r"([^\W\d_]+)[\u2010-][ \t]*\n([^\W\d_]+)")
+# The look-behind is found first, so that only words at line ends cost anything.
+_CUT_WORD = re.compile(r"(?<=[^\W\d_])[\u2010-][ \t]*\n(?=[^\W\d_])")
+_LAST_WORD, _FIRST_WORD = re.compile(r"[^\W\d_]+$"), re.compile(r"[^\W\d_]+")
 _CUT_RANGE = re.compile(r"(?<=\d)([\u2013-])\n(?=\d)")
 _HYPHENATED = re.compile(r"[^\W\d_]+[\u2010-][^\W\d_]+")
 _PLAIN_WORD = re.compile(r"[^\W\d_]{4,}")
 # Halves of words that are also words, so they vouch for no compound: some-thing, under-stand.
 _WORD_BEGINNINGS = word_set("some there under over with when where every after what fore here inter then")
 _COMPOUND_BEGINNINGS = word_set("self semi quasi well cross")
+# What follows a hyphen that only marks the end of a line: present-ation, develop-ment.
+_ENDINGS = ("ation", "ations", "ment", "ments", "ness", "tion", "tions", "ities", "ability", "ical", "ically", "ingly")
+_PAGE_NUMBER = re.compile(
+    r"(?:(?:page|seite|página|pagina|strona|стр\.?|сторінка|страница|p\.)\s*)\d{1,4}(?:\s*(?:of|/|von|de|sur|z|из|з)\s*\d{1,4})?"
+    r"|\d{1,4}\s*(?:of|/|von|sur|из|з)\s*\d{1,4}|[-–—]\s?\d{1,4}\s?[-–—]|第\s*\d{1,4}\s*页|\d{1,4}\s*ページ",
+    re.IGNORECASE,
+)
 _DIGITS = re.compile(r"\d+")
 
 
@@ -51,15 +53,22 @@ class StrippedPage(NamedTuple):
 
 
 def repair_characters(text: str) -> str:
-    """Ligatures spelt out, accents on their letters, soft hyphens gone, unknown glyphs as U+FFFD."""
+    """Ligatures spelt out, letters for the shapes of Arabic ones, soft hyphens gone, unknown glyphs as U+FFFD."""
     text = _SOFT_HYPHEN.sub("", text.translate(_LIGATURES))
-    text = _UNKNOWN_GLYPH.sub("\ufffd", text)
+    text = _SHAPED_LETTER.sub(lambda shape: unicodedata.normalize("NFKC", shape.group()), text)
+    return _UNKNOWN_GLYPH.sub("\ufffd", text)
+
+
+def join_loose_accents(text: str) -> str:
+    """Accents that are drawn just before their letters, on them; for engines that do not tell where both stand."""
     return _LOOSE_ACCENT.sub(_put_accent, text)
 
 
 def share_of_unknown_glyphs(text: str) -> float:
     """How much of the text, 0 to 1, are glyphs without a meaning."""
     unknown = len(_UNKNOWN_GLYPH.findall(text)) + text.count("\ufffd")
+    if not unknown:
+        return 0.0
     visible = sum(not character.isspace() for character in _UNKNOWN_GLYPH.sub("", text))
     return unknown / max(1, unknown + visible)
 
@@ -71,18 +80,17 @@ def strip_repeated_lines(pages: Sequence[str]) -> list[StrippedPage]:
     """
     split_pages = [page.split("\n") for page in pages]
     edges = [_edge_positions(lines) for lines in split_pages]
-    counts = Counter(
-        key
-        for lines, edge in zip(split_pages, edges, strict=True)
-        for key in {_key(lines[position]) for position in edge}
-    )
-    enough = max(FEWEST_REPETITIONS, LEAST_SHARE_OF_PAGES * len(pages))
+    pages_of: dict[str, list[int]] = {}
+    for number, (lines, edge) in enumerate(zip(split_pages, edges, strict=True)):
+        for key in {_key(lines[position]) for position in edge}:
+            pages_of.setdefault(key, []).append(number)
     stripped: list[StrippedPage] = []
-    for page, lines, edge in zip(pages, split_pages, edges, strict=True):
+    for number, (page, lines, edge) in enumerate(zip(pages, split_pages, edges, strict=True)):
         drop = {
             position
             for position in edge
-            if counts[_key(lines[position])] >= enough and len(lines[position]) < LONGEST_HEADER
+            if len(lines[position]) < LONGEST_HEADER
+            and (_is_repeated(pages_of[_key(lines[position])], number, len(pages)) or _is_page_number(lines, position))
         }
         kept = [line for position, line in enumerate(lines) if position not in drop]
         if drop and any(line.strip() for line in kept):
@@ -97,37 +105,80 @@ def join_cut_words(pages: Sequence[str]) -> list[str]:
 
     Whether the hyphen belongs to the word ("well-known") is told by how the same file writes it elsewhere.
     """
-    # Words that were cut themselves must not vouch for the hyphen.
-    whole = "\n".join(_CUT_WORD.sub(" ", page) for page in pages)
-    hyphenated = Counter(word.lower().replace("\u2010", "-") for word in _HYPHENATED.findall(whole))
-    plain = Counter(word.lower() for word in _PLAIN_WORD.findall(whole))
+    if not any(_CUT_WORD.search(page) for page in pages):
+        return [_CUT_RANGE.sub(r"\1", page) for page in pages]
+    joiner = _WordJoiner(pages)
+    return [_CUT_RANGE.sub(r"\1", _CUT_WORD.sub(joiner.joint, page)) for page in pages]
 
-    def join(cut: re.Match[str]) -> str:
-        first, second = cut[1], cut[2]
-        with_hyphen = f"{first}-{second}"
-        often_joined = plain[(first + second).lower()]
-        begins = first.lower()
-        is_compound = (
-            hyphenated[with_hyphen.lower()] > often_joined
-            or (second[:1].isupper() and not first.isupper())  # "Jean-Paul"
-            or begins in _COMPOUND_BEGINNINGS
-            # "sequence-aligned": both are words of this file, and together they are none
-            or (not often_joined and plain[begins] and plain[second.lower()] and begins not in _WORD_BEGINNINGS)
-        )
-        return with_hyphen if is_compound else first + second
 
-    return [_CUT_RANGE.sub(r"\1", _CUT_WORD.sub(join, page)) for page in pages]
+class _WordJoiner:
+    """Knows how a file writes its words where they are not cut."""
+
+    def __init__(self, pages: Sequence[str]) -> None:
+        # Words that were cut themselves must not vouch for anything.
+        whole = "\n".join(_without_cut_words(page) for page in pages)
+        self._hyphenated = Counter(word.lower().replace("\u2010", "-") for word in _HYPHENATED.findall(whole))
+        self._plain = Counter(word.lower() for word in _PLAIN_WORD.findall(whole))
+        self._beginnings = {word[:STEM] for word in self._plain}
+
+    def joint(self, cut: re.Match[str]) -> str:
+        """What stands between the halves of a cut word: a hyphen or nothing."""
+        first, second = _halves(cut)
+        often_joined = self._plain[(first + second).lower()]
+        often_hyphenated = self._hyphenated[f"{first}-{second}".lower()]
+        if often_joined or often_hyphenated:
+            return "-" if often_hyphenated > often_joined else ""
+        if second[:1].isupper() and not first.isupper():  # "Jean-Paul"
+            return "-"
+        return "-" if self._is_compound(first.lower(), second.lower()) else ""
+
+    def _is_compound(self, first: str, second: str) -> bool:
+        """Whether both are words of this file, as in "sequence-aligned", and together they are none."""
+        if first in _COMPOUND_BEGINNINGS:
+            return True
+        if not self._plain[first] or first in _WORD_BEGINNINGS:
+            return False
+        is_related = len(second) > STEM and not second.endswith(_ENDINGS) and second[:STEM] in self._beginnings
+        return bool(self._plain[second]) or is_related
+
+
+def _without_cut_words(page: str) -> str:
+    kept: list[str] = []
+    position = 0
+    for cut in _CUT_WORD.finditer(page):
+        first, second = _halves(cut)
+        kept.append(page[position : max(position, cut.start() - len(first))])
+        position = cut.end() + len(second)
+    return " ".join([*kept, page[position:]])
+
+
+def _halves(cut: re.Match[str]) -> tuple[str, str]:
+    text = cut.string
+    first = _LAST_WORD.search(text, max(0, cut.start() - LONGEST_WORD), cut.start())
+    second = _FIRST_WORD.match(text, cut.end(), cut.end() + LONGEST_WORD)
+    return first.group() if first else "", second.group() if second else ""
 
 
 def _put_accent(found: re.Match[str]) -> str:
-    letter = _DOTLESS.get(found[2], found[2])
-    composed = unicodedata.normalize("NFC", letter + _COMBINING[found[1]])
-    return composed if len(composed) == 1 else found[0]
+    return compose(found[1], found[2]) or found[0]
 
 
 def _edge_positions(lines: Sequence[str]) -> set[int]:
     visible = [position for position, line in enumerate(lines) if line.strip()]
     return set(visible[:EDGE_LINES] + visible[-EDGE_LINES:])
+
+
+def _is_repeated(numbers: Sequence[int], page: int, page_count: int) -> bool:
+    """Whether enough of the pages around this one have the line; a chapter's title heads only its own pages."""
+    around = min(page_count, PAGES_AROUND)
+    near = sum(abs(number - page) <= around // 2 for number in numbers)
+    return near >= FEWEST_REPETITIONS and near >= LEAST_SHARE_OF_PAGES * around
+
+
+def _is_page_number(lines: Sequence[str], position: int) -> bool:
+    """Whether the first or last line of a page only numbers it, in a form that prose does not have."""
+    visible = [each for each, line in enumerate(lines) if line.strip()]
+    return position in (visible[0], visible[-1]) and _PAGE_NUMBER.fullmatch(lines[position].strip()) is not None
 
 
 def _key(line: str) -> str:

@@ -8,8 +8,13 @@ import pytest
 from pdf_samples import pdf_bytes
 
 from document_processing import PDFParser
-from document_processing.parsers import pdf_readers
-from document_processing.parsers.pdf_repair import join_cut_words, repair_characters, strip_repeated_lines
+from document_processing.parsers import pdf_readers, pdfium_reader
+from document_processing.parsers.pdf_repair import (
+    join_cut_words,
+    join_loose_accents,
+    repair_characters,
+    strip_repeated_lines,
+)
 from shared_utils.errors import DocumentProcessingError
 
 TWO_PAGES = [["The first page has text.", "And a second line."], ["The second page."]]
@@ -34,7 +39,7 @@ def test_each_page_is_a_document(write_pdf):
     assert second["metadata"] == {
         "page": 2,
         "pages": 2,
-        "parser": "pdfplumber",
+        "parser": "pypdfium2",
         "tables": 0,
         "has_text": True,
         "author": "A. Writer",
@@ -63,20 +68,45 @@ def test_a_file_without_any_text_needs_ocr(write_pdf):
         PDFParser().parse(write_pdf([[], []]))
 
 
-def test_the_fallback_reads_what_pdfplumber_cannot_and_tells(write_pdf, monkeypatch, caplog):
+def fail(reader: object, index: int) -> pdf_readers.PageText:
+    raise ValueError("broken font")
+
+
+def test_a_page_that_one_engine_cannot_read_is_read_by_the_next_and_told(write_pdf, monkeypatch, caplog):
     """Which way was taken stands in the metadata and in the log."""
-
-    def fail(reader: object, index: int) -> pdf_readers.PageText:
-        raise ValueError("broken font")
-
-    monkeypatch.setattr(pdf_readers.PlumberReader, "page", fail)
+    monkeypatch.setattr(pdfium_reader.PdfiumReader, "page", fail)
     with caplog.at_level(logging.WARNING):
         documents = PDFParser().parse(write_pdf(TWO_PAGES))
-    assert documents[0]["metadata"]["parser"] in ("pypdf", "pypdf2")
+    assert documents[0]["metadata"]["parser"] == "pdfplumber"
     assert "broken font" in documents[0]["metadata"]["parser_reason"]
     assert "broken font" in caplog.text
+
+
+def test_the_fallback_reads_what_the_others_cannot(write_pdf, monkeypatch):
+    """It can be switched off."""
+    monkeypatch.setattr(pdfium_reader.PdfiumReader, "page", fail)
+    monkeypatch.setattr(pdf_readers.PlumberReader, "page", fail)
+    assert PDFParser().parse(write_pdf(TWO_PAGES))[0]["metadata"]["parser"] in ("pypdf", "pypdf2")
     with pytest.raises(DocumentProcessingError):
         PDFParser(fallback_to_pypdf2=False).parse(write_pdf(TWO_PAGES))
+
+
+@pytest.mark.parametrize(
+    ("engine", "parsers"), [("auto", ["pypdfium2"]), ("pdfplumber", ["pdfplumber"]), ("pypdf2", ["pypdf", "pypdf2"])]
+)
+def test_the_engine_can_be_chosen(write_pdf, engine, parsers):
+    documents = PDFParser(engine=engine).parse(write_pdf(TWO_PAGES))
+    assert documents[0]["metadata"]["parser"] in parsers
+    assert documents[0]["content"] == "The first page has text.\nAnd a second line."
+
+
+def test_a_file_read_in_parts_gives_the_same_documents(write_pdf):
+    """The repairs see all pages: headers are repeated over the parts, and words cut in one are whole in another."""
+    path = write_pdf([["The Running Header", "Words of infor-", f"mation {n}."] for n in range(6)])
+    parser = PDFParser()
+    parts = [parser.read_pages(path, first, first + 2) for first in range(0, parser.page_count(path), 2)]
+    parts = json.loads(json.dumps(parts))
+    assert list(parser.documents_of(path, parts)) == parser.parse(path)
 
 
 def test_pypdf2_serves_where_pypdf_is_missing(write_pdf, monkeypatch):
@@ -161,6 +191,8 @@ def test_pages_that_hold_nothing_but_a_repeated_line_keep_it():
         ("Jean-\nPaul", "Jean-Paul"),
         ("self-\nlocking", "self-locking"),
         ("1998-\n2004", "1998-2004"),
+        ("A NewsArticle is a News-\nArticle.", "A NewsArticle is a NewsArticle."),
+        ("The present. A present-\nation.", "The present. A presentation."),
         ("a sequence is aligned; sequence-\naligned", "a sequence is aligned; sequence-aligned"),
     ],
 )
@@ -171,16 +203,40 @@ def test_words_cut_at_a_line_end_are_joined(text: str, expected: str):
 
 def test_drawn_accents_and_ligatures_are_repaired():
     """As in files of old TeX fonts."""
-    assert (
-        repair_characters("pr´e, ¨ı, ﬁn, eﬀort, sy\u00ad\nllable, (cid:7)") == "pré, ï, fin, effort, syllable, \ufffd"
-    )
+    assert join_loose_accents("pr´e, ¨ı") == "pré, ï"
+    assert repair_characters("ﬁn, eﬀort, sy\u00ad\nllable, (cid:7)") == "fin, effort, syllable, \ufffd"
+
+
+@pytest.mark.parametrize("line", ["Page 3 of 12", "- 7 -", "3/12", "Seite 4", "第 5 页"])
+def test_the_number_of_a_page_is_no_text(line):
+    """Also in a file of one page, where nothing repeats."""
+    (page,) = strip_repeated_lines([f"Words.\nMore words.\n{line}"])
+    assert (page.text, page.removed) == ("Words.\nMore words.", [line])
+
+
+@pytest.mark.parametrize("line", ["1984", "Page 3 tells more of it.", "12 apples"])
+def test_a_line_that_may_be_text_stays(line):
+    assert strip_repeated_lines([f"Words.\n{line}"])[0].text == f"Words.\n{line}"
+
+
+def test_the_title_of_a_chapter_is_a_header_on_its_own_pages_only():
+    pages = [f"Chapter {'one' if n < 10 else 'two'}\nWords {'abcdefghijklmnopqrst'[n]}." for n in range(100) if n < 20]
+    pages += [f"Other words {n}: {chr(200 + n)}" for n in range(80)]
+    stripped = strip_repeated_lines(pages)
+    assert [page.removed for page in stripped[:20]] == [["Chapter one"]] * 10 + [["Chapter two"]] * 10
+    assert all(page.removed == [] for page in stripped[20:])
+
+
+def test_arabic_letters_are_stored_without_their_shapes():
+    """A text of shapes matches no search and no token."""
+    assert repair_characters("\ufe8d\ufedf\ufecc") == "\u0627\u0644\u0639"
 
 
 def test_a_very_large_drawing_is_read_by_the_faster_reader(tmp_path: Path):
     """pdfplumber makes an object of every line; a map of 100,000 lines takes it very long."""
     path = tmp_path / "map.pdf"
     path.write_bytes(pdf_bytes([["Words on a map."]], drawing="100 100 m 101 101 l S\n" * 50_000))
-    (document,) = PDFParser().parse(path)
+    (document,) = PDFParser(engine="pdfplumber").parse(path)
     assert document["content"].startswith("Words on a map.")
     assert document["metadata"]["parser"] in ("pypdf", "pypdf2")
     assert "large drawing" in document["metadata"]["parser_reason"]

@@ -9,7 +9,8 @@ from document_processing.settings import DocumentProcessingSettings, LMStudioSet
 def test_the_promised_keys_have_their_promised_defaults():
     """They stand in the documentation."""
     settings = DocumentProcessingSettings().model_dump()
-    assert settings["pdf"] == {"use_pdfplumber_first": True, "fallback_to_pypdf2": True, "extract_by_page": True}
+    promised = {"use_pdfplumber_first": True, "fallback_to_pypdf2": True, "extract_by_page": True}
+    assert settings["pdf"] == {**settings["pdf"], **promised}
     assert settings["markdown"] == {
         "extract_frontmatter": True,
         "split_by_sections": True,

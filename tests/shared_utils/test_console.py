@@ -26,3 +26,14 @@ def test_progress_without_a_terminal_is_a_plain_line_now_and_then(capsys, monkey
         progress.advance(note="a.pdf")
         progress.move_to(3)
     assert capsys.readouterr().err == "reading: 1/3 a.pdf\nreading: 3/3\n"
+
+
+def test_a_plain_line_tells_failures_rate_and_time_left(capsys, monkeypatch):
+    """As the bar does."""
+    now = [0.0]
+    monkeypatch.setattr("shared_utils.console.time.monotonic", lambda: now[0])
+    with Console().progress(400, "reading") as progress:
+        now[0] = 180.0
+        progress.advance(120, "a.pdf", failed=6)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "reading: 120/400 (6 failed, 40/min, 7:00 left) a.pdf"

@@ -16,7 +16,8 @@ from document_processing.settings import DocumentProcessingSettings
 from shared_utils.errors import ConfigurationError, DataValidationError, DocumentProcessingError, LLMToolkitError
 from shared_utils.file_utils import ensure_output_dir
 from shared_utils.run_lock import LOCK_NAME, run_lock
-from workflows.extraction import CHUNK_CODE, extract_folder, parallel_document_processing, safe_parse_document
+from workflows.extraction import extract_folder, parallel_document_processing, safe_parse_document
+from workflows.extraction_plan import CHUNK_CODE
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -189,7 +190,8 @@ def test_a_file_that_hangs_is_given_up_and_the_others_go_on(folder: Path, tmp_pa
     """Within the time that was set."""
     (folder / "hang.pdf").write_bytes(HANGING)
     started = time.monotonic()
-    summary = extract_folder(folder, tmp_path / "out", settings(extraction={"timeout_seconds": 3}))
+    chosen = settings(pdf={"engine": "pdfplumber"}, extraction={"timeout_seconds": 3})
+    summary = extract_folder(folder, tmp_path / "out", chosen)
     assert time.monotonic() - started < 40
     reason_by_path = {result.path: result.reason for result in summary.failed}
     assert reason_by_path["hang.pdf"] == "it took longer than 3 seconds"
@@ -279,6 +281,7 @@ def test_a_stopped_run_leaves_old_outputs_whole_and_goes_on_from_the_cache(
         (out / name).write_text("old\n", encoding="utf-8")
     (folder / "hang.pdf").write_bytes(HANGING)
     words = ["extract", str(folder), str(out), "--chunk-unit", "words", "--workers", "2"]
+    words += ["--set", "document_processing.pdf.engine=pdfplumber"]  # the others see through the trap
     process = subprocess.Popen([sys.executable, str(ROOT / "main.py"), *words], stderr=subprocess.PIPE, cwd=tmp_path)
     deadline = time.monotonic() + 30
     while len(list(out.glob(".cache/[!.]*"))) < 7 and time.monotonic() < deadline:

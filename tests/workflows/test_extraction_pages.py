@@ -65,7 +65,11 @@ def with_hanging_page(data: bytes) -> bytes:
 
 def settings(**extraction: object) -> DocumentProcessingSettings:
     return DocumentProcessingSettings.model_validate(
-        {"lm_studio": {"chunk_unit": "words"}, "extraction": {"workers": 2, "memory_limit_mb": LIMIT_MB, **extraction}}
+        {
+            "pdf": {"engine": "pdfplumber"},
+            "lm_studio": {"chunk_unit": "words"},
+            "extraction": {"workers": 2, "memory_limit_mb": LIMIT_MB, **extraction},
+        }
     )
 
 
@@ -73,7 +77,7 @@ def test_a_file_read_in_ranges_gives_the_same_bytes(tmp_path: Path):
     """Repairs look at the whole file: the header goes, the cut word is joined; for any number of workers."""
     path = large_pdf(tmp_path)
     assert split_of(path, "large.pdf", WorkPlan(store=str(tmp_path))) is not None
-    documents = [{**document, "source": "large.pdf"} for document in PDFParser().iter_parse(path)]
+    documents = [{**document, "source": "large.pdf"} for document in PDFParser(engine="pdfplumber").iter_parse(path)]
     expected = "".join(to_json(document) + "\n" for document in documents)
     assert "Annual" not in documents[0]["content"]
     assert "the document" in documents[0]["content"]
@@ -90,6 +94,7 @@ def test_only_the_page_that_hangs_is_lost_and_what_was_read_is_not_read_again(tm
     """Not even after kill -9."""
     path, out = large_pdf(tmp_path, hangs=True), tmp_path / "out"
     words = [sys.executable, str(ROOT / "main.py"), "extract", str(path.parent), str(out), "--chunk-unit", "words"]
+    words += ["--set", "document_processing.pdf.engine=pdfplumber"]  # the others see through the trap
     process = subprocess.Popen([*words, "--workers", "2"], cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while len(list(out.glob(".cache/*.part"))) < 4 and time.monotonic() < deadline:
@@ -118,7 +123,7 @@ def schedule_of(tmp_path: Path, *sizes: tuple[str, int]) -> ExtractionSchedule:
     files = []
     for name, size in sizes:
         (tmp_path / name).write_bytes(b"x" * size)
-        files.append(FoundFile(tmp_path / name, name, "pdf" if name.endswith("pdf") else "text"))
+        files.append(FoundFile(str(tmp_path / name), name, "pdf" if name.endswith("pdf") else "text"))
     return ExtractionSchedule(files, WorkPlan(store=str(tmp_path), timeout_seconds=7))
 
 

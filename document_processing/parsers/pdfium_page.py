@@ -1,0 +1,304 @@
+"""The lines and tables of one page, from pdfium.
+
+pdfium puts a page's characters into lines itself, in the order in which the page draws them. This module asks
+only for the place of each line, and for that of single characters only where a line has wide gaps, jumps
+backwards or needs repair: asking for all would cost more than reading.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any, NamedTuple
+
+from document_processing.parsers.pdf_accents import NOTHING, place_accents
+from document_processing.parsers.pdf_geometry import Box, Line, Segment, Table, is_right_to_left
+from document_processing.parsers.pdf_glyphs import UNNAMED, symbol_of
+from document_processing.parsers.pdf_layout import page_text
+from document_processing.parsers.pdf_readers import PageText
+from document_processing.parsers.pdf_rulings import Rulings, draws_text, read_rulings
+from document_processing.parsers.pdf_tables import Grid, find_grids, table_of
+
+WIDE_GAP = 1.2  # times the height of the line: more than a space, even in loosely set lines
+BACKWARD_JUMP = 0.8  # times the height of the line: further back than an accent or an italic overhang
+UNUSUAL_SPREAD = 1.3  # times the usual width of a character
+MOST_UNDERSCORES = 400
+
+_WORD = re.compile("[^\\s\0]+")
+_LINE = re.compile("[^\r\n\ufffe]+\ufffe?")
+
+
+class _Draft(NamedTuple):
+    """Where a line begins and ends among the characters and on the page."""
+
+    start: int
+    end: int
+    x0: float
+    top: float
+    x1: float
+    bottom: float
+    is_broken: bool
+
+    @property
+    def spread(self) -> float:
+        """The mean width of a character, in line heights."""
+        return (self.x1 - self.x0) / (self.end - self.start) / max(1.0, self.bottom - self.top)
+
+
+class PageReading:
+    """The lines and rulings of one page that is open in pdfium."""
+
+    def __init__(self, raw: Any, page: Any, text_page: Any) -> None:
+        self._raw, self._page, self._handle = raw, page, text_page.raw
+        self._doubles = [ctypes.c_double() for _ in range(4)]
+        self._references = [ctypes.byref(number) for number in self._doubles]
+        self._rectangle = raw.FS_RECTF()
+        text = text_page.get_text_range()
+        self._characters = text_page.count_chars()
+        # pdfium counts UTF-16 units: a character beyond the first 65,536 takes two.
+        self._units = text if len(text) == self._characters else _utf16_units(text)
+        self._has_places = len(self._units) == self._characters
+        self._has_halves = self._units is not text
+        self._left, lower, _, self._upper = page.get_cropbox()
+        self._height = self._upper - lower
+        self._span_of: dict[Line, tuple[int, int]] = {}
+        self._drawn: dict[int, str] = {}  # what is drawn in front of a character, not written
+
+    def result(self) -> PageText:
+        """The text of the page in reading order."""
+        if not self._units.strip():
+            return PageText("", is_bare=not draws_text(self._raw, self._page))
+        if not self._has_places:
+            return PageText(_joined_units(self._units.replace("\ufffe", "-\n")))
+        rulings = read_rulings(self._raw, self._page, self._placed)
+        self._name_symbols()
+        self._units = place_accents(self._units, self._box_of, self._character_at)
+        self._write_underscores(rulings)
+        lines = self._lines()
+        grids = find_grids(rulings.horizontal, rulings.vertical)
+        tables = [table for grid in grids if (table := self._table(grid, lines)) is not None]
+        return page_text(lines, tables, self._height)
+
+    # -- places ---------------------------------------------------------------------------------------------
+
+    def _placed(self, x0: float, y0: float, x1: float, y1: float) -> Box:
+        """A rectangle of the file, whose y grows upwards, as a reader sees it."""
+        left, upper = self._left, self._upper
+        return Box(x0 - left, upper - y1, x1 - left, upper - y0)
+
+    def _box_of(self, index: int) -> Box:
+        """The box around the ink of a character."""
+        left, right, bottom, top = self._doubles
+        self._raw.FPDFText_GetCharBox(self._handle, index, *self._references)
+        return self._placed(left.value, bottom.value, right.value, top.value)
+
+    def _font_box_of(self, index: int) -> Box:
+        """The box of a character with the full height of its font."""
+        rectangle = self._rectangle
+        self._raw.FPDFText_GetLooseCharBox(self._handle, index, ctypes.byref(rectangle))
+        return self._placed(rectangle.left, rectangle.bottom, rectangle.right, rectangle.top)
+
+    # -- lines ----------------------------------------------------------------------------------------------
+
+    def _lines(self) -> list[Line]:
+        drafts = [draft for found in _LINE.finditer(self._units) if (draft := self._draft(*found.span()))]
+        broken = self._broken(drafts)
+        lines: list[Line] = []
+        for number, draft in enumerate(drafts):
+            segments = broken.get(number, ())
+            text = " ".join(segment.text for segment in segments) if segments else self._text(draft.start, draft.end)
+            if text:
+                line = Line(text, draft.x0, draft.top, draft.x1, draft.bottom, segments if len(segments) > 1 else ())
+                self._span_of[line] = (draft.start, draft.end)
+                lines.append(line)
+        return lines
+
+    def _draft(self, start: int, end: int) -> _Draft | None:
+        units = self._units
+        while start < end and (units[start].isspace() or units[start] == NOTHING):
+            start += 1
+        while end > start and (units[end - 1].isspace() or units[end - 1] == NOTHING):
+            end -= 1
+        if start == end:
+            return None
+        box = self._font_box_of(start)
+        runs = self._runs(start, end)
+        x0 = min([run[0] for run in runs], default=box.x0)
+        x1 = max([run[1] for run in runs], default=box.x1)
+        return _Draft(start, end, x0, box.top, x1, box.bottom, _is_broken(runs, box.bottom - box.top))
+
+    def _runs(self, start: int, end: int) -> list[tuple[float, float]]:
+        """Left and right of each piece that the page draws at once; one piece may hold wide gaps, too."""
+        left, _, right, _ = self._doubles
+        runs: list[tuple[float, float]] = []
+        get_rectangle, handle, offset = self._raw.FPDFText_GetRect, self._handle, self._left
+        for number in range(self._raw.FPDFText_CountRects(handle, start, end - start)):
+            get_rectangle(handle, number, *self._references)
+            runs.append((left.value - offset, right.value - offset))
+        return runs
+
+    def _broken(self, drafts: Sequence[_Draft]) -> dict[int, tuple[Segment, ...]]:
+        """The segments of the lines that have wide gaps or jump backwards, by the number of the line.
+
+        A line is looked at when its pieces or its width tell of a gap, and when a line beside it has one.
+        """
+        usual = median([draft.spread for draft in drafts if draft.end - draft.start >= 20] or [1.0])
+        suspicious = [
+            number
+            for number, draft in enumerate(drafts)
+            if draft.is_broken or (draft.end - draft.start > 3 and draft.spread > UNUSUAL_SPREAD * usual)
+        ]
+        segments_of: dict[int, tuple[Segment, ...]] = {}
+        while suspicious:
+            number = suspicious.pop()
+            if number in segments_of or not 0 <= number < len(drafts):
+                continue
+            draft = drafts[number]
+            segments_of[number] = self._segments(draft.start, draft.end, draft.bottom - draft.top)
+            if len(segments_of[number]) > 1:
+                suspicious += [number - 1, number + 1]
+        return segments_of
+
+    def _segments(self, start: int, end: int, height: float) -> tuple[Segment, ...]:
+        """The pieces of a line between wide gaps, from left to right."""
+        segments: list[Segment] = []
+        begin = last_end = start
+        x0 = x1 = 0.0
+        is_open = False
+        # Where a line has a gap, pdfium has put a space; so the ends of the words tell all.
+        for word in _WORD.finditer(self._units, start, end):
+            left = self._box_of(word.start())
+            right = left if word.end() - word.start() == 1 else self._box_of(word.end() - 1)
+            if is_open and (left.x0 - x1 > WIDE_GAP * height or left.x0 < x1 - BACKWARD_JUMP * height):
+                segments.append(self._segment(begin, last_end, x0, x1))
+                is_open = False
+            if not is_open:
+                begin, x0, is_open = word.start(), left.x0, True
+            x1, last_end = right.x1, word.end()
+        if is_open:
+            segments.append(self._segment(begin, end, x0, x1))
+        if not any(is_right_to_left(segment.text) for segment in segments):
+            segments.sort(key=lambda segment: segment.x0)
+        return tuple(segment for segment in segments if segment.text)
+
+    def _segment(self, start: int, end: int, x0: float, x1: float) -> Segment:
+        return Segment(self._text(start, end).strip(), x0, x1)
+
+    def _text(self, start: int, end: int) -> str:
+        text = self._units[start:end]
+        if self._drawn:
+            text = "".join(self._drawn.get(start + offset, "") + unit for offset, unit in enumerate(text))
+        text = text.replace(NOTHING, "").replace("\ufffe", "-")
+        return _joined_units(text) if self._has_halves else text
+
+    # -- repairs --------------------------------------------------------------------------------------------
+
+    def _name_symbols(self) -> None:
+        """Put symbols for the control characters that stand for them in fonts of TeX."""
+        changed: dict[int, str] = {}
+        name = ctypes.create_string_buffer(128)
+        flags = ctypes.c_int()
+        for found in UNNAMED.finditer(self._units):
+            length = self._raw.FPDFText_GetFontInfo(self._handle, found.start(), name, len(name), ctypes.byref(flags))
+            if 0 < length <= len(name):
+                changed[found.start()] = symbol_of(found.group(), name.value.decode("utf-8", "replace"))
+        if changed:
+            self._units = "".join(changed.get(index, unit) for index, unit in enumerate(self._units))
+
+    def _write_underscores(self, rulings: Rulings) -> None:
+        """Write the underscores that are drawn as short rules between two letters."""
+        boxes = sorted(rulings.underscores, key=lambda box: (round(box.top), box.x0))[:MOST_UNDERSCORES]
+        for row in _adjacent(boxes):
+            left = self._beside(row[0].x0 - 1.0, row[0])
+            right = self._beside(row[-1].x1 + 1.0, row[-1])
+            if left is not None and self._box_of(left).x1 > row[0].x0 + 0.5:
+                left = None  # it stands above: an underline
+            if right is not None and self._box_of(right).x0 < row[-1].x1 - 0.5:
+                right = None
+            if left is None and right is None:
+                continue
+            index = right if right is not None else left + 1 if left is not None else 0
+            self._drawn[index] = "_" * len(row)
+            if left is not None and right is not None:
+                blank = {place: NOTHING for place in range(left + 1, right) if self._units[place] == " "}
+                if len(blank) == right - left - 1:
+                    self._units = "".join(blank.get(place, unit) for place, unit in enumerate(self._units))
+
+    def _beside(self, x: float, rule: Box) -> int | None:
+        """The character beside the end of a rule: a letter reaches higher than a full stop does."""
+        letter = self._character_at(x, rule.top - 3.0)
+        return self._character_at(x, rule.bottom - 0.5) if letter is None else letter
+
+    def _character_at(self, x: float, y: float) -> int | None:
+        x, y = x + self._left, self._upper - y
+        index = self._raw.FPDFText_GetCharIndexAtPos(self._handle, x, y, 1.5, 2.0)
+        if index < 0 or index >= self._characters or self._units[index].isspace():
+            return None
+        return int(index)
+
+    # -- tables ---------------------------------------------------------------------------------------------
+
+    def _table(self, grid: Grid, lines: Sequence[Line]) -> Table | None:
+        """The table of a grid, or None where it is none to a reader."""
+        texts: dict[Box, list[str]] = {}
+        for line in lines:
+            if grid.box.top <= line.middle <= grid.box.bottom and line.x0 <= grid.box.x1 and line.x1 >= grid.box.x0:
+                cells = [cell for row in grid.rows for cell in row if cell and cell.top <= line.middle <= cell.bottom]
+                for cell, text in self._by_cell(line, cells):
+                    texts.setdefault(cell, []).append(text)
+        return table_of(grid, [["\n".join(texts.get(cell, ())) if cell else "" for cell in row] for row in grid.rows])
+
+    def _by_cell(self, line: Line, cells: Sequence[Box]) -> Iterator[tuple[Box, str]]:
+        """What stands of a line in each cell."""
+        inside = [cell for cell in cells if cell.x0 <= line.x0 + 1 and line.x1 - 1 <= cell.x1]
+        if inside:
+            yield inside[0], line.text
+            return
+        start, end = self._span_of[line]
+        begin, current = start, None
+        for index in range(start, end):
+            if self._units[index].isspace() or self._units[index] == NOTHING:
+                continue
+            box = self._box_of(index)
+            middle = (box.x0 + box.x1) / 2
+            cell = next((each for each in cells if each.x0 <= middle <= each.x1), None)
+            if cell is not current:
+                if current is not None:
+                    yield current, self._text(begin, index).strip()
+                begin, current = index, cell
+        if current is not None:
+            yield current, self._text(begin, end).strip()
+
+
+def _is_broken(runs: Sequence[tuple[float, float]], height: float) -> bool:
+    """Whether a line has a wide gap or jumps backwards."""
+    return any(
+        right[0] - left[1] > WIDE_GAP * height or right[0] < left[0] - BACKWARD_JUMP * height
+        for left, right in pairwise(runs)
+    )
+
+
+def _adjacent(boxes: Sequence[Box]) -> Iterator[list[Box]]:
+    """Boxes of one height that touch, together."""
+    row: list[Box] = []
+    for box in boxes:
+        if row and (abs(box.top - row[-1].top) > 1 or box.x0 - row[-1].x1 > 1 or box.x0 < row[-1].x0):
+            yield row
+            row = []
+        row.append(box)
+    if row:
+        yield row
+
+
+def _utf16_units(text: str) -> str:
+    """A string with one character a UTF-16 unit: what takes two becomes its two halves."""
+    data = text.encode("utf-16-le", "surrogatepass")
+    return "".join(map(chr, memoryview(data).cast("H")))
+
+
+def _joined_units(units: str) -> str:
+    """The opposite of `_utf16_units`."""
+    return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
