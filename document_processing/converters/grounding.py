@@ -4,8 +4,8 @@ The measure is containment: the share of the answer's content words that occur i
 counted as the same. Every number and every name must occur. Texts without spaces are compared by pairs of
 characters.
 
-Measured with chunks of 300 words: at a containment of 0.7 all 111 answers taken word for word were kept, 81 of
-100 freely worded ones, and 0.4 of 100 answers to questions about another chunk of the same documents.
+Measured with chunks of 300 words: at a containment of 0.7 all 111 answers taken word for word were kept, 25 of 31
+freely worded ones, and 12 of 2,750 answers that belong to another chunk of the same documents.
 """
 
 from __future__ import annotations
