@@ -1,7 +1,8 @@
 """`extract`: documents become chunks and instruction pairs.
 
 Ends with 0 when every document was read (files of unknown types and empty ones are skipped and listed in
-the manifest), with 4 when at least one could not be read, and with 1 when none could.
+the manifest), with 4 when at least one could not be read, and with 1 when none could, or when the language
+model that should write the pairs does not answer.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ _SETTINGS = {
     "--dedupe": "document_processing.cleaning.dedupe",
     "--dedupe-threshold": "document_processing.cleaning.dedupe_threshold",
     "--redact": "document_processing.cleaning.redact",
+    "--instruction-source": "document_processing.instructions.instruction_source",
+    "--llm-url": "document_processing.instructions.llm_url",
+    "--llm-model": "document_processing.instructions.llm_model",
     "--ocr": "document_processing.pdf.ocr",
     "--ocr-language": "document_processing.pdf.ocr_language",
     "--workers": "document_processing.extraction.workers",
@@ -73,6 +77,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
             settings,
             files=files,
             on_file=lambda result: progress.advance(1, result.path, failed=result.status == "failed"),
+            on_chunk=lambda done, total: progress.advance(0, f"pairs: {done} of {total} chunks asked about"),
         )
     _tell_rejected(summary, args.target, console)
     _tell_result(summary, args.target, config, console)
@@ -88,7 +93,7 @@ def _tell_plan(
     set_aside = [file for file in files if file.status]
     lm_studio = config.document_processing.lm_studio
     outputs = ["documents.jsonl", "chunks.jsonl", "manifest.json"]
-    if lm_studio.instruction_format:
+    if _makes_pairs(config):
         outputs.insert(2, "instructions.jsonl")
     if lm_studio.output_format == "text":
         outputs.append("text/")
@@ -106,6 +111,10 @@ def _tell_plan(
         "dry_run": True,
     }
     return CommandResult(summary)
+
+
+def _makes_pairs(config: ToolkitConfig) -> bool:
+    return config.document_processing.makes_heading_pairs or config.document_processing.makes_llm_pairs
 
 
 def _tell_rejected(summary: ExtractionSummary, target: Path, console: Console) -> None:
@@ -127,7 +136,7 @@ def _tell_result(summary: ExtractionSummary, target: Path, config: ToolkitConfig
     )
     _tell_cleaning(summary, config, console)
     train_on = target / "chunks.jsonl"
-    if lm_studio.instruction_format:
+    if _makes_pairs(config):
         console.info(f"{numbers['instructions']} instruction pairs written to {target / 'instructions.jsonl'}")
         train_on = target / "instructions.jsonl" if numbers["instructions"] else train_on
     console.info(f"next: python main.py train-lora --train-data {train_on}")

@@ -8,16 +8,25 @@ counted and packed as a stream.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from document_processing.graphemes import is_joined
 from document_processing.length_counters import LengthCounter
-from document_processing.sentences import Span, sentence_spans
+from document_processing.sentences import (
+    Span,
+    first_paragraph_end,
+    last_paragraph_end,
+    prose_spans,
+    sentence_spans,
+    text_blocks,
+)
 from shared_utils.errors import ConfigurationError
 
-# A longer span cannot fit into its limit: no token of ordinary text has that many characters.
+# A piece of a longer span is looked for in that many characters for each unit: few tokens have more.
 CHARACTERS_PER_UNIT = 16
+# A span of more than that many for each unit is cut without being counted as a whole.
+MOST_CHARACTERS_PER_UNIT = 256
 BATCH_CHARACTERS = 65_536  # counted in one call
 LONGEST_COUNTED_GAP = 8  # characters of white space counted with the sentence behind them
 
@@ -43,6 +52,7 @@ class _Unit(NamedTuple):
     joined_size: int  # behind another, with the white space between
     is_sentence: bool
     adds_up: bool  # whether `joined_size` is exact, or only near
+    is_run: bool = False  # whole paragraphs, whose sentences nobody has looked for
 
 
 def split_text(text: str, counter: LengthCounter, chunk_size: int, overlap_size: int = 0) -> Iterator[TextChunk]:
@@ -76,7 +86,9 @@ class _Packer:
         self._repeated = 0  # how many units of the window stood in the chunk before
 
     def chunks(self) -> Iterator[TextChunk]:
-        for unit in self._units():
+        # Where a length is told by two positions, sentences are looked for only where a chunk may end.
+        by_position = self._counter.adds_up and self._counter.counts_space
+        for unit in self._units_by_position() if by_position else self._units():
             if self._window and self._window_size + unit.joined_size > self._limit:
                 yield from self._emit()
                 self._make_room_for(unit)
@@ -91,8 +103,14 @@ class _Packer:
 
     def _make_room_for(self, unit: _Unit) -> None:
         """Repeated sentences give way to new text, so every chunk brings some."""
-        while self._window and self._repeated and self._window_size + unit.joined_size > self._limit:
-            self._set_window(self._window[1:], self._repeated - 1)
+        window, size, dropped = self._window, self._window_size, 0
+        while dropped < self._repeated and size + unit.joined_size > self._limit:
+            size -= window[dropped].size
+            dropped += 1
+            if dropped < len(window):
+                size += window[dropped].size - window[dropped].joined_size
+        if dropped:
+            self._set_window(window[dropped:], self._repeated - dropped)
 
     def _emit(self) -> Iterator[TextChunk]:
         """Yield the window as a chunk and leave in it what the next one repeats.
@@ -123,6 +141,9 @@ class _Packer:
         return self._counted(start, end)
 
     def _tail_to_repeat(self, window: list[_Unit]) -> list[_Unit]:
+        if not self._overlap_limit:
+            return []
+        window = self._with_sentences_at_end(window)
         # Estimated with some slack for the space in front of the first sentence, then counted.
         first, size = len(window), -LONGEST_COUNTED_GAP
         while first > 1 and window[first - 1].is_sentence:
@@ -135,16 +156,68 @@ class _Packer:
             first += 1
         return window[first:]
 
+    def _with_sentences_at_end(self, window: list[_Unit]) -> list[_Unit]:
+        """The window with its last paragraphs, as far as an overlap reaches, taken apart into sentences."""
+        earliest = window[-1].end - self._overlap_limit
+        first = len(window)
+        while first > 0 and window[first - 1].end >= earliest:
+            first -= 1
+        apart = list(window[:first])
+        for unit in window[first:]:
+            apart.extend(self._sentences_of_run(unit, earliest) if unit.is_run else [unit])
+        return apart
+
+    def _sentences_of_run(self, run: _Unit, earliest: int) -> Iterator[_Unit]:
+        gap = run.joined_size - run.size
+        border = last_paragraph_end(self._text, run.start, max(run.start, earliest))
+        behind = run.start - gap
+        if border > run.start:
+            behind = self._without_trailing_space(run.start, border)
+            size = behind - run.start
+            yield _Unit(run.start, behind, size, size + gap, False, True, is_run=True)
+        for span in prose_spans(self._text, border, run.end):
+            yield _Unit(span.start, span.end, span.end - span.start, span.end - behind, True, True)
+            behind = span.end
+
     def _counted(self, start: int, end: int) -> TextChunk:
         return TextChunk(start, end, self._counter.count(self._text[start:end]))
+
+    def _units_by_position(self) -> Iterator[_Unit]:
+        """Whole paragraphs while they fit into the chunk that is being filled, else sentences."""
+        text, behind = self._text, 0
+        for block in text_blocks(text):
+            position = block.start
+            if block.is_code:
+                yield from self._sized([block], behind)
+                behind = position = block.end
+            while position < block.end:
+                if text[position].isspace():
+                    position += 1
+                    continue
+                taken = self._window_size + position - behind if self._window else 0
+                border = last_paragraph_end(text, position, min(block.end, position + max(0, self._limit - taken) + 2))
+                if border > position:
+                    end = self._without_trailing_space(position, border)
+                    yield _Unit(position, end, end - position, end - behind, False, True, is_run=True)
+                    behind, position = end, border
+                    continue
+                border = first_paragraph_end(text, position, block.end)
+                for span in prose_spans(text, position, border):
+                    size = span[1] - span[0]
+                    if size > self._limit:
+                        yield from self._units_of_long(span, behind)
+                    else:
+                        yield _Unit(span[0], span[1], size, span[1] - behind, True, True)
+                    behind = span[1]
+                position = border
 
     def _units(self) -> Iterator[_Unit]:
         batch: list[Span] = []
         characters, behind = 0, 0
         for span in sentence_spans(self._text):
-            if span.end - span.start > self._limit * CHARACTERS_PER_UNIT:
+            if span.end - span.start > self._limit * MOST_CHARACTERS_PER_UNIT:
                 yield from self._sized(batch, behind)
-                yield from self._units_of_long(span)
+                yield from self._units_of_long(span, batch[-1].end if batch else behind)
                 batch, characters, behind = [], 0, span.end
                 continue
             batch.append(span)
@@ -158,25 +231,27 @@ class _Packer:
         """Spans with their sizes; `behind` is where the span before the first one ends."""
         if not spans:
             return
-        ends = [behind, *(span.end for span in spans)]
-        gaps = [span.start - end for span, end in zip(spans, ends, strict=False)]
-        texts = [
-            self._text[span.start - (gap if gap <= LONGEST_COUNTED_GAP else 0) : span.end]
-            for span, gap in zip(spans, gaps, strict=True)
-        ]
-        for span, gap, size in zip(spans, gaps, self._counter.count_many(texts), strict=True):
-            joined_size = size if gap <= LONGEST_COUNTED_GAP else size + gap
-            if size > self._limit or self._counter.counts_space:
+        counts_space, adds_up, limit = self._counter.counts_space, self._counter.adds_up, self._limit
+        gaps = [span[0] - end for span, end in zip(spans, [behind, *(span[1] for span in spans)], strict=False)]
+        # Space that counts is added below; space that makes a token with the word behind it is counted with it.
+        leads = [0 if counts_space or gap > LONGEST_COUNTED_GAP else gap for gap in gaps]
+        texts = [self._text[span[0] - lead : span[1]] for span, lead in zip(spans, leads, strict=True)]
+        for span, gap, lead, size in zip(spans, gaps, leads, self._counter.count_many(texts), strict=True):
+            joined_size = size + gap - lead
+            if size > limit and lead:
                 size = self._counter.count(self._text[span.start : span.end])
-            if size > self._limit:
-                yield from self._units_of_long(span)
+            if size > limit:
+                yield from self._units_of_long(span, span.start - gap)
             else:
-                adds_up = self._counter.adds_up and 0 < gap <= LONGEST_COUNTED_GAP
-                yield _Unit(span.start, span.end, size, joined_size, not span.is_code, adds_up)
+                is_exact = adds_up and (counts_space or 0 < gap == lead)
+                yield _Unit(span[0], span[1], size, joined_size, not span[2], is_exact)
 
-    def _units_of_long(self, span: Span) -> Iterator[_Unit]:
+    def _units_of_long(self, span: Span, behind: int) -> Iterator[_Unit]:
+        is_exact = self._counter.adds_up and self._counter.counts_space
         for piece in self._pieces(span.start, span.end, span.is_code):
-            yield _Unit(piece.start, piece.end, piece.size, piece.size + 1, is_sentence=False, adds_up=False)
+            joined_size = piece.size + (piece.start - behind if is_exact else 1)
+            yield _Unit(piece.start, piece.end, piece.size, joined_size, is_sentence=False, adds_up=is_exact)
+            behind = piece.end
 
     def _pieces(self, start: int, end: int, is_code: bool) -> Iterator[TextChunk]:
         """Cut what is longer than the limit; each piece is counted exactly."""
@@ -219,21 +294,11 @@ class _Packer:
         return cut
 
     def _not_inside_character(self, start: int, cut: int) -> int:
-        """Before marks and joiners that belong to the character in front, as far as something is left."""
+        """Before the marks and joiners of the character in front, as far as something is left."""
         moved = cut
-        while start < moved < len(self._text) and moved > cut - 16 and self._joins(moved):
+        while start < moved < len(self._text) and is_joined(self._text, moved, start):
             moved -= 1
-        if moved > start and not (moved < len(self._text) and self._joins(moved)):
-            return moved
-        return max(cut, start + 1)
-
-    def _joins(self, position: int) -> bool:
-        character = self._text[position]
-        return (
-            unicodedata.category(character) in ("Mn", "Me", "Mc")
-            or character in "\u200d\ufe0f"
-            or self._text[position - 1] == "\u200d"
-        )
+        return moved if moved > start else max(cut, start + 1)
 
     def _without_trailing_space(self, start: int, end: int) -> int:
         while end > start + 1 and self._text[end - 1].isspace():

@@ -105,6 +105,24 @@ class CleaningSettings(Settings):
         return sorted(set(kinds), key=known.index)
 
 
+class InstructionSettings(Settings):
+    """Where instruction pairs come from."""
+
+    instruction_source: Literal["headings", "llm"] = Field(
+        "headings",
+        description="headings takes answers word for word; llm asks a language model and keeps what the text bears out",
+    )
+    llm_url: str = Field(
+        "http://127.0.0.1:1234/v1",
+        min_length=1,
+        description="OpenAI-compatible endpoint of LM Studio, Ollama or another; a key goes into LLM_API_KEY",
+    )
+    llm_model: str = Field("", description="model that the endpoint is asked for; empty takes the first it lists")
+    llm_concurrency: int = Field(4, ge=1, le=64, description="requests under way at the same time")
+    llm_pairs_per_chunk: int = Field(3, ge=1, le=20, description="most pairs asked for each chunk")
+    llm_timeout_seconds: float = Field(120, gt=0, le=3600, description="most time for one answer of the endpoint")
+
+
 class ExtractionSettings(Settings):
     """The workers that read the files, and their limits."""
 
@@ -137,4 +155,23 @@ class DocumentProcessingSettings(Settings):
     cleaning: CleaningSettings = Field(
         default_factory=CleaningSettings, description="what is taken out of the documents"
     )
+    instructions: InstructionSettings = Field(
+        default_factory=InstructionSettings, description="where instruction pairs come from"
+    )
     extraction: ExtractionSettings = Field(default_factory=ExtractionSettings, description="workers and their limits")
+
+    @model_validator(mode="after")
+    def _model_written_pairs_name_their_source(self) -> Self:
+        if self.instructions.instruction_source == "llm" and not self.lm_studio.include_metadata:
+            raise ValueError("instruction_source llm needs include_metadata: pairs name the span they rest on")
+        return self
+
+    @property
+    def makes_heading_pairs(self) -> bool:
+        """Whether pairs are made from headings, word for word."""
+        return self.lm_studio.instruction_format and self.instructions.instruction_source == "headings"
+
+    @property
+    def makes_llm_pairs(self) -> bool:
+        """Whether a language model is asked for pairs; naming it as the source is enough."""
+        return self.instructions.instruction_source == "llm"

@@ -30,15 +30,23 @@ from shared_utils.file_utils import (
     remove_leftovers,
     translated_os_errors,
 )
+from shared_utils.llm_client import checked_url
 from shared_utils.records import Document
 from shared_utils.run_lock import run_lock
 from workflows.extraction_duplicates import without_duplicates
 from workflows.extraction_entries import iter_entry
 from workflows.extraction_file import FileResult, WorkPlan, process_single_file, safe_parse_document
-from workflows.extraction_outputs import redacted_counts, remove_other_entries, write_manifest, write_outputs
+from workflows.extraction_outputs import (
+    INSTRUCTIONS_NAME,
+    redacted_counts,
+    remove_other_entries,
+    write_manifest,
+    write_outputs,
+)
 from workflows.extraction_plan import work_plan
 from workflows.extraction_schedule import ExtractionSchedule
 from workflows.file_discovery import FoundFile, find_files
+from workflows.llm_instructions import ANSWERS_NAME, write_llm_instructions
 from workflows.worker_pool import WorkerPool
 
 __all__ = [
@@ -165,6 +173,7 @@ def extract_folder(
     *,
     files: Sequence[FoundFile] | None = None,
     on_file: Callable[[FileResult], None] | None = None,
+    on_chunk: Callable[[int, int], None] | None = None,
 ) -> ExtractionSummary:
     """Extract a folder, a file or a pattern, and write documents, chunks, pairs and manifest.
 
@@ -174,8 +183,10 @@ def extract_folder(
         settings: parsers, chunks and limits; the defaults when left out.
         files: what `find_files` found, when it was called before.
         on_file: called with each result as it is ready.
+        on_chunk: called as a model is asked for pairs, with the chunks done and all of them.
 
     Raises:
+        EndpointError: the model that writes the pairs cannot be asked; all other outputs are written.
         DataValidationError: there is nothing to read.
         ConfigurationError: the outputs cannot be written there, or the tokenizer is not to be had.
         LLMToolkitError: another run is writing there.
@@ -189,6 +200,8 @@ def extract_folder(
         require_ray()
     output = Path(output_dir).expanduser()
     refuse_same_folder(input_path, output)
+    if settings.makes_llm_pairs:
+        checked_url(settings.instructions.llm_url)
     files = find_files(input_path, output) if files is None else files
     ensure_output_dir(output)
     with run_lock(output), _store(output, settings.extraction.use_cache) as store:
@@ -200,10 +213,36 @@ def extract_folder(
         write_manifest(results, duplicates, output, outputs, input_path, settings, seconds, peak_memory_mb)
         if settings.extraction.use_cache:
             remove_other_entries(store, results)
+        if settings.makes_llm_pairs and any(result.chunks for result in results):
+            results, rejects = _with_llm_pairs(results, output, settings, on_chunk)
+            outputs = [*outputs, INSTRUCTIONS_NAME]
+            seconds = round(time.monotonic() - started, 2)
+            write_manifest(results, duplicates, output, outputs, input_path, settings, seconds, peak_memory_mb, rejects)
     summary = ExtractionSummary(results, seconds, [str(output / name) for name in (*outputs, "manifest.json")])
     if not summary.ok:
         raise _nothing_read(summary, input_path, output)
     return summary
+
+
+def _with_llm_pairs(
+    results: list[FileResult],
+    output: Path,
+    settings: DocumentProcessingSettings,
+    on_chunk: Callable[[int, int], None] | None,
+) -> tuple[list[FileResult], dict[str, int]]:
+    """The results with the pairs of each file counted, and how many were refused for which reason."""
+    total, done = sum(result.chunks for result in results), 0
+
+    def note() -> None:
+        nonlocal done
+        done += 1
+        if on_chunk:
+            on_chunk(done, total)
+
+    answers = output / CACHE_FOLDER / ANSWERS_NAME if settings.extraction.use_cache else None
+    counts = write_llm_instructions(output, settings.instructions, answers=answers, on_chunk=note)
+    counted = [replace(result, instructions=counts.pairs_by_source[result.path]) for result in results]
+    return counted, dict(sorted(counts.rejects.items()))
 
 
 def refuse_same_folder(input_path: str | Path, output: Path) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,7 @@ from workflows.extraction_duplicates import Duplicates, kept_records
 from workflows.extraction_entries import CHUNKED_SUFFIX, PARSED_SUFFIX, PART_SUFFIX, SIGNED_SUFFIX
 from workflows.extraction_file import FileResult
 
+INSTRUCTIONS_NAME = "instructions.jsonl"
 TEXT_FOLDER = "text"
 LONGEST_TEXT_NAME = 200  # bytes; most file systems allow 255
 _FILES_KEY = '  "files":'
@@ -41,7 +42,7 @@ def write_outputs(
 ) -> list[str]:
     """Join the entries; the names of the files written. All take their names together, at the end."""
     before = _outputs_of_last_run(output)
-    kinds = ["documents", "chunks", *(["instructions"] if settings.lm_studio.instruction_format else [])]
+    kinds = ["documents", "chunks", *(["instructions"] if settings.makes_heading_pairs else [])]
     names = [f"{kind}.jsonl" for kind in kinds]
     with ExitStack() as stack:
         target_by_kind = {kind: stack.enter_context(atomic_binary_writer(output / f"{kind}.jsonl")) for kind in kinds}
@@ -75,7 +76,7 @@ def _outputs_of_last_run(output: Path) -> set[str]:
 
 
 def _known_outputs() -> set[str]:
-    return {"documents.jsonl", "chunks.jsonl", "instructions.jsonl"}
+    return {"documents.jsonl", "chunks.jsonl", INSTRUCTIONS_NAME}
 
 
 def _is_text_output(name: str) -> bool:
@@ -111,8 +112,12 @@ def write_manifest(
     settings: DocumentProcessingSettings,
     seconds: float,
     peak_memory_mb: float,
+    instruction_rejects: Mapping[str, int] | None = None,
 ) -> None:
-    """Write what became of each file, with the settings and versions that it was done with."""
+    """Write what became of each file, with the settings and versions that it was done with.
+
+    `instruction_rejects` counts the pairs of a language model that were refused, by reason.
+    """
     counts = {status: sum(result.status == status for result in results) for status in ("ok", "failed", "skipped")}
     head = {
         "input": os.fsencode(os.fspath(input_path)).decode("utf-8", "backslashreplace"),
@@ -128,6 +133,7 @@ def write_manifest(
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb,
         "outputs": [*outputs, "manifest.json"],
+        "instruction_rejects": dict(instruction_rejects or {}),
         "settings": settings.model_dump(),
         "versions": library_versions(),
     }

@@ -19,7 +19,15 @@ from workflows.worker_pool import PROJECT_ROOT
 
 DOCUMENT_TYPES = get_args(DocumentType)
 # Parsers do not use these (a test keeps it so); a change in them needs new chunks, but no new parsing.
-CHUNK_CODE = ("chunking.py", "deduplication.py", "length_counters.py", "sentences.py", "settings.py")
+CHUNK_CODE = (
+    "abbreviations.py",
+    "chunking.py",
+    "deduplication.py",
+    "graphemes.py",
+    "length_counters.py",
+    "sentences.py",
+    "settings.py",
+)
 CHUNK_LIBRARIES = ("tokenizers", "datasketch")
 
 
@@ -40,7 +48,7 @@ def work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
         converter["tokenizer"] = str(path)
         tokenizer_digest = sha256_of(path)
     LMStudioConverter(**converter)  # what is wrong with it is told before any file is read
-    what_counts = {**converter, "tokenizer": tokenizer_digest, "instructions": lm_studio.instruction_format}
+    what_counts = {**converter, "tokenizer": tokenizer_digest, "instructions": settings.makes_heading_pairs}
     parser_code, all_code = _code_digests()
     libraries = library_versions()
     counters = {name: libraries.pop(name, "") for name in CHUNK_LIBRARIES}
@@ -48,7 +56,7 @@ def work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
         store=str(store.resolve()),
         parsers=parsers,
         converter=converter,
-        instructions=lm_studio.instruction_format,
+        instructions=settings.makes_heading_pairs,
         redact=list(cleaning.redact),
         signatures=cleaning.dedupe,
         parse_fingerprints={

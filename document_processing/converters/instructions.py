@@ -1,141 +1,125 @@
-"""Instruction pairs from headings: a question about the heading, answered by the sentences below it.
+"""Instruction pairs from headings, definitions and lists.
 
 No model writes anything here: the answer is a span of the document, word for word, and the pair names it.
+Better no pair than one whose answer does not belong to its question.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from document_processing.length_counters import WordCounter
-from document_processing.sentences import Span, sentence_spans
-from document_processing.word_lists import word_set
+from document_processing.converters.answers import definitions, list_answer, prose_answer, terms
+from document_processing.converters.headings import HeadedText, can_be_asked_about, headed_texts
+from document_processing.converters.questions import Kind, asking_heading, language_of, question
+from document_processing.sentences import Span
 from shared_utils.records import Document, Instruction
 
-LONGEST_ANSWER = 60  # words
-LONGEST_SENTENCE = 120  # words; one sentence alone may have that many
-SHORTEST_ANSWER = 4  # words
-LONGEST_HEADING = 120  # characters
-LEAST_ENGLISH = 0.12  # share of the words below
-
-_WITH_CONTEXT = (
-    "What does {context} say about {heading}?",
-    "In {context}, what should I know about {heading}?",
-    "Tell me about {heading} as described in {context}.",
-    "Explain {heading} in the context of {context}.",
-)
-_ALONE = (
-    "What should I know about {heading}?",
-    "Tell me about {heading}.",
-    "Explain {heading}.",
-    "What can you say about {heading}?",
-)
+LONGEST_LOOK = 10_000  # characters that tell the language
+MOST_TERMS = 8  # of one heading
+SHORTEST_QUESTION = 9  # characters; "Why?" asks nothing without its page
 _QUESTION = re.compile(r"[?？]\s*$")
-_ENGLISH_WORDS = word_set("the of and to a in is that for it as with are be this you can on by or from not")
-
-_WITHOUT_MARKS = frozenset({"pdf", "text", "rtf"})  # types whose headings stand in the text as on paper
-_MARKDOWN_HEADING = re.compile(r"^#{1,6} (?P<heading>\S.*)$", re.MULTILINE)
-# "2.1 Results" alone in a line; a number with a unit or a full stop behind is prose.
-_NUMBERED_HEADING = re.compile(
-    r"^(?:\d{1,2}(?:\.\d{1,2}){0,3}\.?) (?P<heading>[^\W\d_][^\n.!?:;,|]{2,60})$", re.MULTILINE
-)
-_NO_PROSE = re.compile(r"[|>#]|[-*+•–] |\d{1,4}[.)] |```|~~~|!!!|///|\$\$|\[\^")
-_SENTENCE_END = re.compile(r"[.!?…。！？।॥؟۔][\"'”’»)\]」』]*$")
+_LEADING_LIST = re.compile(r"(?P<subject>The [^\n,;:]{3,60}?) (?P<verb>is|are)(?: as follows| the following| these)?:$")
 
 
-class _HeadedText(NamedTuple):
-    heading: str
-    context: str
-    start: int
-    end: int
+class _Pair(NamedTuple):
+    kind: Kind
+    question: str
+    span: Span
 
 
 def instructions_of(document: Document) -> Iterator[Instruction]:
-    """The pairs of one document; none where a heading or prose below it is missing."""
+    """The pairs of one document; none where no heading, or nothing that answers, is found."""
     content = document["content"]
-    for section in _headed_texts(document):
-        answer = _answer_span(content, section.start, section.end)
-        if answer is None:
-            continue
+    questions: set[str] = set()
+    answers: set[Span] = set()
+    language = language_of(content[:LONGEST_LOOK])  # for texts too short to tell theirs
+    for section in headed_texts(document):
+        for pair in _pairs_of(section, content, language):
+            if pair.question in questions or pair.span in answers:
+                continue
+            questions.add(pair.question)
+            answers.add(pair.span)
+            yield _instruction(pair, section, document)
+
+
+def _instruction(pair: _Pair, section: HeadedText, document: Document) -> Instruction:
+    output = document["content"][pair.span.start : pair.span.end]
+    metadata: dict[str, Any] = {
+        "source": document["source"],
+        "type": document["type"],
+        "title": document["title"],
+        "char_start": pair.span.start,
+        "char_end": pair.span.end,
+        "method": "heading",
+        "kind": pair.kind,
+        "heading": section.heading,
+    }
+    for key in ("page", "heading_path", "line_start", "line_end"):
+        if key in document["metadata"]:
+            metadata[key] = document["metadata"][key]
+    return Instruction(instruction=pair.question, input="", output=output, metadata=metadata)
+
+
+def _pairs_of(section: HeadedText, content: str, language_around: str) -> Iterator[_Pair]:
+    language = language_of(content[section.start : section.end][:LONGEST_LOOK]) or language_around
+    main = _main_pair(section, content, language)
+    if main:
+        yield main
+    if language == "en":
+        yield from _definition_pairs(section, content)
+    if can_be_asked_about(section.heading) and language:
+        yield from _term_pairs(section, content, language)
+
+
+def _main_pair(section: HeadedText, content: str, language: str) -> _Pair | None:
+    """The beginning of the text below the heading, or the list that it begins with."""
+    answer = prose_answer(content, section.start, section.end)
+    if answer:
         output = content[answer.start : answer.end]
-        metadata: dict[str, Any] = {
-            "source": document["source"],
-            "type": document["type"],
-            "title": document["title"],
-            "char_start": answer.start,
-            "char_end": answer.end,
-            "method": "heading",
-            "heading": section.heading,
-        }
-        for key in ("page", "heading_path", "line_start", "line_end"):
-            if key in document["metadata"]:
-                metadata[key] = document["metadata"][key]
-        yield Instruction(instruction=_question(section, output), input="", output=output, metadata=metadata)
+        if section.is_opening:
+            text = question("about", section.heading, section.context, output, language)
+            return _Pair("about", text, answer) if text else None
+        text = _about_heading("heading", section, output, language)
+        return _Pair("heading", text, answer) if text else None
+    found = None if section.is_opening else list_answer(content, section.start, section.end)
+    if found is None:
+        return None
+    span, lead = found
+    output = content[span.start : span.end]
+    leading = _LEADING_LIST.match(content[lead.start : lead.end]) if lead and language == "en" else None
+    if leading:
+        subject = f"{leading['verb']} t{leading['subject'][1:]}"
+        text = question("definition", subject, section.context or section.heading, output, language)
+    else:
+        text = _about_heading("list", section, output, language)
+    return _Pair("list", text, span) if text else None
 
 
-def _headed_texts(document: Document) -> Iterator[_HeadedText]:
-    content, title = document["content"], document["title"]
-    pattern = _NUMBERED_HEADING if document["type"] in _WITHOUT_MARKS else _MARKDOWN_HEADING
-    if pattern.search(content) is None:
-        return
-    code = [span for span in sentence_spans(content) if span.is_code]
-    found = [
-        heading
-        for heading in pattern.finditer(content)
-        if not any(span.start <= heading.start() < span.end for span in code)
-    ]
-    path = document["metadata"].get("heading_path") or []
-    is_named = title != Path(document["source"]).stem  # else the title is only the name of the file
-    context = path[-2] if len(path) > 1 else title if is_named else ""
-    for heading, following in zip(found, [*found[1:], None], strict=False):
-        text = heading["heading"].strip()
-        if len(text) <= LONGEST_HEADING and any(character.isalpha() for character in text):
-            end = following.start() if following else len(content)
-            yield _HeadedText(text, context, heading.end(), end)
+def _about_heading(kind: Kind, section: HeadedText, output: str, language: str) -> str | None:
+    if _QUESTION.search(section.heading):
+        return section.heading if len(section.heading) > SHORTEST_QUESTION else None
+    asking = asking_heading(section.heading, section.context, language) if kind == "heading" else None
+    return asking or question(kind, section.heading, section.context, output, language)
 
 
-def _answer_span(content: str, start: int, end: int) -> Span | None:
-    """The first whole sentences of prose between two positions, as many as a short answer holds."""
-    counter = WordCounter()
-    first: Span | None = None
-    last: Span | None = None
-    words = 0
-    for span in sentence_spans(content[start:end]):
-        text = content[start + span.start : start + span.end]
-        is_prose = not span.is_code and not _NO_PROSE.match(text) and _SENTENCE_END.search(text)
-        length = counter.count(text)
-        if first is None:
-            if is_prose and SHORTEST_ANSWER <= length <= LONGEST_SENTENCE:
-                first = last = span
-                words = length
-        elif not is_prose or words + length > LONGEST_ANSWER:
-            break
-        else:
-            last = span
-            words += length
-    return Span(start + first.start, start + last.end) if first and last else None
+def _definition_pairs(section: HeadedText, content: str) -> Iterator[_Pair]:
+    for found in definitions(content, section.start, section.end):
+        context = (section.context or section.heading) if found.needs_context else ""
+        if context.casefold() == found.term.casefold().removeprefix("the "):
+            context = ""
+        output = content[found.span.start : found.span.end]
+        text = question("definition", f"{found.verb} {found.term}", context, output, "en")
+        if text:
+            yield _Pair("definition", text, found.span)
 
 
-def _question(section: _HeadedText, answer: str) -> str:
-    """A question about the heading; which of the forms is told by the content, so it never changes."""
-    heading = section.heading.rstrip(" :")
-    if _QUESTION.search(heading):
-        return heading
-    needs_context = section.context and section.context.casefold() != heading.casefold()
-    if not _is_english(f"{heading} {answer}"):
-        return f"{section.context}: {heading}" if needs_context else heading
-    forms = _WITH_CONTEXT if needs_context else _ALONE
-    choice = hashlib.sha256(f"{heading}\0{answer}".encode()).digest()[0] % len(forms)
-    # Not str.format: a heading may hold braces.
-    return forms[choice].replace("{context}", f"“{section.context}”").replace("{heading}", f"“{heading}”")
-
-
-def _is_english(text: str) -> bool:
-    words = re.findall(r"[a-z']+", text.lower())
-    common = sum(word in _ENGLISH_WORDS for word in words)
-    is_latin = text.isascii() or sum(character.isascii() for character in text) > 0.95 * len(text)
-    return bool(words) and is_latin and common >= LEAST_ENGLISH * len(words)
+def _term_pairs(section: HeadedText, content: str, language: str) -> Iterator[_Pair]:
+    for number, found in enumerate(terms(content, section.start, section.end)):
+        if number == MOST_TERMS:
+            return
+        output = content[found.span.start : found.span.end]
+        text = question("term", found.term, section.heading, output, language)
+        if text:
+            yield _Pair("term", text, found.span)

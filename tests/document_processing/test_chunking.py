@@ -6,11 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from document_processing.chunking import TextChunk, split_text
-from document_processing.length_counters import STARTER_TOKENIZER, LengthCounter, length_counter
+from document_processing.length_counters import STARTER_TOKENIZER, CharacterCounter, LengthCounter, length_counter
 from document_processing.sentences import sentence_spans
 from shared_utils.errors import ConfigurationError
 
@@ -20,8 +21,8 @@ needs_starter = pytest.mark.skipif(not STARTER_TOKENIZER.exists(), reason="the s
 pieces = st.sampled_from(
     [
         *["One. ", "Two words here! ", "Is it so? ", "第一句话。", "ภาษา ไทย ", "e.g. ", "3.14 ", "word ", "x" * 40],
-        *["\n\n", "- item\n", "```\ncode. here\n```\n", "```\n", " " * 12, "\n", "\t"],
-        *["é", "e\u0301", "👩\u200d👩\u200d👧", "; ", "，"],
+        *["\n\n", "\n\n", "\n\n \u0301", "- item\n", "```\ncode. here\n```\n", "```\n", " " * 12, "\n", "\t"],
+        *["é", "e\u0301", "👩\u200d👩\u200d👧", "; ", "，", "🇩🇪", "각", "क्षि", "1\ufe0f\u20e3", "\r\n", "「はい。」と"],
     ]
 )
 texts = st.one_of(st.lists(pieces, max_size=40).map("".join), st.text(max_size=200))
@@ -81,6 +82,61 @@ def test_overlap_is_whole_sentences_and_within_its_limit(text: str, unit: str, s
             assert counter.count(text[chunk.start : before.end]) <= overlap
             assert chunk.start in starts
             assert before.end in ends
+
+
+@needs_starter
+@settings(max_examples=150, deadline=None)
+@given(text=texts, unit=st.sampled_from(UNITS), size=st.integers(2, 60), data=st.data())
+def test_every_chunk_ends_at_a_sentence_end_wherever_a_sentence_fits(
+    text: str, unit: str, size: int, data: st.DataObject
+):
+    """A cut inside a sentence or a code block is only made where that alone is longer than the limit."""
+    overlap = data.draw(st.integers(0, size - 1))
+    counter = counter_for(unit)
+    sentences = list(sentence_spans(text))
+    for chunk in split_text(text, counter, size, overlap):
+        for span in sentences:
+            if span.start < chunk.end < span.end or span.start < chunk.start < span.end:
+                assert counter.count(text[span.start : span.end]) > size
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts, size=st.integers(12, 60))
+def test_no_cut_is_inside_a_visible_character(text: str, size: int):
+    """Compared with the Unicode rules as the regex library knows them; a longer character must be cut."""
+    chunks = spans(text, "characters", size)
+    cuts = {chunk.start for chunk in chunks} | {chunk.end for chunk in chunks}
+    for character in regex.finditer(r"\X", text):
+        if character.end() - character.start() <= size and not character.group()[0].isspace():
+            assert not cuts & set(range(character.start() + 1, character.end()))
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts, size=st.integers(1, 60), overlap=st.integers(0, 10))
+def test_a_chunk_is_as_full_as_its_limit_allows(text: str, size: int, overlap: int):
+    """The next sentence would not have fitted: fewer, fuller chunks train faster."""
+    chunks = spans(text, "characters", size, min(overlap, size - 1))
+    sentences = list(sentence_spans(text))
+    for chunk, following in pairwise(chunks):
+        behind = next((span for span in sentences if span.start >= chunk.end), None)
+        if behind and following.end >= behind.end and following.start <= behind.start:
+            assert behind.end - chunk.start > size
+
+
+class SlowCounter(CharacterCounter):
+    """Counts characters too, but is taken for one that must see each sentence."""
+
+    adds_up = False
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=texts, size=st.integers(1, 90), data=st.data())
+def test_looking_only_where_a_chunk_may_end_finds_the_same_chunks(text: str, size: int, data: st.DataObject):
+    """The fast way for characters against the plain one, which looks at every sentence."""
+    overlap = data.draw(st.integers(0, size - 1))
+    assert list(split_text(text, CharacterCounter(), size, overlap)) == list(
+        split_text(text, SlowCounter(), size, overlap)
+    )
 
 
 def test_chunks_end_at_sentences_where_a_sentence_fits():

@@ -80,7 +80,7 @@ def test_questions_fit_the_heading(documents: list[Document]):
     pairs = LMStudioConverter(chunk_unit="words").convert_to_instructions(documents)
     questions = {pair["metadata"]["heading"]: pair["instruction"] for pair in pairs}
     assert questions["Is yeast alive?"] == "Is yeast alive?"
-    assert questions["Brot"] == "Guide: Brot"
+    assert questions["Brot"] == "Was sollte ich laut „Guide“ über „Brot“ wissen?"
     assert "“Choosing flour”" in questions["Choosing flour"]
     assert "“Guide”" in questions["Choosing flour"]
 
