@@ -16,6 +16,7 @@ from document_processing.parsers.pdf_repair import share_of_unknown_glyphs
 from document_processing.parsers.pdfium_reader import PdfiumReader
 from shared_utils.errors import DocumentProcessingError
 
+BLANK = "a blank page"
 MOST_OUTLINE_ENTRIES = 20_000
 MOST_UNKNOWN_GLYPHS = 0.3  # a page with a larger share is unreadable
 
@@ -84,7 +85,9 @@ def read_part(
         indices = range(reader.page_count)[first:last]
         pages = [_read_page(reader, index, rescuer, reasons) for index in indices]
         if ocr:
-            pages = [page if page["text"] else _recognised(path, page, ocr) for page in pages]
+            pages = [
+                page if page["text"] or page["reason"] == BLANK else _recognised(path, page, ocr) for page in pages
+            ]
         return RawPart(pages=pages, information=_information_of(reader), outline=_outline_of(reader))
     finally:
         reader.close()
@@ -131,9 +134,15 @@ def _read_page(reader: PageReader, index: int, rescuer: _Rescuer, reasons: Seque
         page, reason = PageText(""), f"{reader.name}: {_brief(error)}"
     if _is_readable(page.text):
         return _raw_page(index, page, reader.name, "; ".join(reasons))
+    if page.is_blank:
+        return _raw_page(index, page, reader.name, BLANK)
     reason = reason or f"{reader.name}: {'unreadable glyphs' if page.text.strip() else 'no text'}"
     found = None if page.is_bare else rescuer.page(index, reason)
     return found or _raw_page(index, PageText(""), reader.name, reason)
+
+
+def _may_be_scan(page: RawPage) -> bool:
+    return not page["text"] and page["reason"] != BLANK
 
 
 def _recognised(path: Path, page: RawPage, ocr: TesseractReader) -> RawPage:

@@ -11,6 +11,7 @@ from document_processing.content_sniffing import HEAD_BYTES, refuse_if_not_pdf
 from document_processing.parsers.pdf_metadata import information_of, title_of
 from document_processing.parsers.pdf_ocr import TesseractReader
 from document_processing.parsers.pdf_pages import (
+    BLANK,
     OutlineEntry,
     RawPage,
     RawPart,
@@ -116,15 +117,14 @@ class PDFParser:
                 f"no text layer: the text of {_counted(len(pages))} is an image or missing; it needs OCR",
                 hint=_OCR_HINT,
             )
-        # Each part tells it of the whole file, but one that was lost tells nothing.
-        telling = next((part for part in parts if part["information"] or part["outline"]), parts[0])
-        information = telling["information"]
+        information = next((part["information"] for part in parts if part["information"]), {})
         title = title_of(information, Path(path))
         shared: dict[str, Any] = {"pages": len(pages), **information_of(information)}
-        without_text = [page.number for page in pages if not page.text]
+        without_text = [page.number for page in pages if not page.text and page.reason != BLANK]
         if without_text:
             shared["pages_without_text"] = len(without_text)
-        paths = _heading_paths(telling["outline"], pages)
+        outline = next((part["outline"] for part in parts if part["outline"]), [])
+        paths = _heading_paths(outline, pages)
         documents = _by_page(pages, shared, paths) if self._extract_by_page else _as_one(pages, shared)
         warnings = _warnings(pages)
         for position, (content, metadata) in enumerate(documents):
@@ -241,7 +241,7 @@ def _warnings(pages: Sequence[_Page]) -> list[str]:
     if lost:
         numbers = _listed([page.number for page in lost])
         warnings.append(f"{_counted(len(lost))} of {len(pages)} could not be read ({numbers}): {lost[0].reason}")
-    empty = [page.number for page in pages if page.parser and not page.text]
+    empty = [page.number for page in pages if page.parser and not page.text and page.reason != BLANK]
     if empty:
         warnings.append(f"no text on {_counted(len(empty))} of {len(pages)} ({_listed(empty)}); {_OCR_HINT}")
     by_other = [page.number for page in pages if page.text and page.reason]

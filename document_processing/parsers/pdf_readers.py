@@ -29,11 +29,15 @@ PARAGRAPH_STEP = 1.4  # a step to the next line, measured in usual ones
 
 
 class PageText(NamedTuple):
-    """The text of a page, the number of tables in it, and whether it draws no letter at all, as a scan does."""
+    """The text of a page and the number of tables in it.
+
+    `is_bare`: it draws no letter, as a scan does; `is_blank`: it draws nothing at all.
+    """
 
     text: str
     tables: int = 0
     is_bare: bool = False
+    is_blank: bool = False
 
 
 class PageReader(Protocol):

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from document_processing.parsers.pdf_accents import compose
@@ -21,7 +22,8 @@ STEM = 5  # letters that related words share
 
 # Old TeX fonts draw an accent and its letter one after the other.
 _LOOSE_ACCENT = re.compile("([\u00a8\u00b4\u02c6\u02dc\u00b8\u02da\u02c7`])[ ]?([A-Za-z\u0131\u0237])")
-_LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
+_LIGATURES = {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
+_LIGATURE = re.compile("[\ufb00-\ufb06]")
 _SOFT_HYPHEN = re.compile("\u00ad[ \t]*\n?|\ufffe[ \t]*\n?")
 _SHAPED_LETTER = re.compile("[\ufb1d-\ufdc7\ufdf0-\ufdfc\ufe70-\ufefc]")  # of Hebrew and Arabic
 _UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")
@@ -30,8 +32,7 @@ _UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")
 _CUT_WORD = re.compile(r"(?<=[^\W\d_])[\u2010-][ \t]*\n(?=[^\W\d_])")
 _LAST_WORD, _FIRST_WORD = re.compile(r"[^\W\d_]+$"), re.compile(r"[^\W\d_]+")
 _CUT_RANGE = re.compile(r"(?<=\d)([\u2013-])\n(?=\d)")
-_HYPHENATED = re.compile(r"[^\W\d_]+[\u2010-][^\W\d_]+")
-_PLAIN_WORD = re.compile(r"[^\W\d_]{4,}")
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*+")
 # Halves of words that are also words, so they vouch for no compound: some-thing, under-stand.
 _WORD_BEGINNINGS = word_set("some there under over with when where every after what fore here inter then")
 _COMPOUND_BEGINNINGS = word_set("self semi quasi well cross")
@@ -42,6 +43,7 @@ _PAGE_NUMBER = re.compile(
     r"|\d{1,4}\s*(?:of|/|von|sur|из|з)\s*\d{1,4}|[-–—]\s?\d{1,4}\s?[-–—]|第\s*\d{1,4}\s*页|\d{1,4}\s*ページ",
     re.IGNORECASE,
 )
+_BORDER_NUMBER = re.compile(r"^[0-9]{1,5}\b|\b[0-9]{1,5}$")
 _DIGITS = re.compile(r"\d+")
 
 
@@ -54,7 +56,8 @@ class StrippedPage(NamedTuple):
 
 def repair_characters(text: str) -> str:
     """Ligatures spelt out, letters for the shapes of Arabic ones, soft hyphens gone, unknown glyphs as U+FFFD."""
-    text = _SOFT_HYPHEN.sub("", text.translate(_LIGATURES))
+    text = _LIGATURE.sub(lambda found: _LIGATURES[found.group()], text)
+    text = _SOFT_HYPHEN.sub("", text)
     text = _SHAPED_LETTER.sub(lambda shape: unicodedata.normalize("NFKC", shape.group()), text)
     return _UNKNOWN_GLYPH.sub("\ufffd", text)
 
@@ -84,13 +87,17 @@ def strip_repeated_lines(pages: Sequence[str]) -> list[StrippedPage]:
     for number, (lines, edge) in enumerate(zip(split_pages, edges, strict=True)):
         for key in {_key(lines[position]) for position in edge}:
             pages_of.setdefault(key, []).append(number)
+    offsets = _number_offsets(split_pages, edges)
     stripped: list[StrippedPage] = []
     for number, (page, lines, edge) in enumerate(zip(pages, split_pages, edges, strict=True)):
         drop = {
             position
             for position in edge
             if len(lines[position]) < LONGEST_HEADER
-            and (_is_repeated(pages_of[_key(lines[position])], number, len(pages)) or _is_page_number(lines, position))
+            and (
+                _is_repeated(pages_of[_key(lines[position])], number, len(pages))
+                or _is_page_number(lines, position, number, offsets)
+            )
         }
         kept = [line for position, line in enumerate(lines) if position not in drop]
         if drop and any(line.strip() for line in kept):
@@ -117,14 +124,19 @@ class _WordJoiner:
     def __init__(self, pages: Sequence[str]) -> None:
         # Words that were cut themselves must not vouch for anything.
         whole = "\n".join(_without_cut_words(page) for page in pages)
-        self._hyphenated = Counter(word.lower().replace("\u2010", "-") for word in _HYPHENATED.findall(whole))
-        self._plain = Counter(word.lower() for word in _PLAIN_WORD.findall(whole))
+        words = Counter(_WORD.findall(whole.lower().replace("\u2010", "-")))
+        self._hyphenated: Counter[str] = Counter()
+        for word, count in words.items():
+            parts = word.split("-")
+            for pair in pairwise(parts):  # of "state-of-the-art" every hyphen counts
+                self._hyphenated["-".join(pair)] += count
+        self._plain = {word: count for word, count in words.items() if len(word) > 3 and "-" not in word}
         self._beginnings = {word[:STEM] for word in self._plain}
 
     def joint(self, cut: re.Match[str]) -> str:
         """What stands between the halves of a cut word: a hyphen or nothing."""
         first, second = _halves(cut)
-        often_joined = self._plain[(first + second).lower()]
+        often_joined = self._plain.get((first + second).lower(), 0)
         often_hyphenated = self._hyphenated[f"{first}-{second}".lower()]
         if often_joined or often_hyphenated:
             return "-" if often_hyphenated > often_joined else ""
@@ -136,10 +148,10 @@ class _WordJoiner:
         """Whether both are words of this file, as in "sequence-aligned", and together they are none."""
         if first in _COMPOUND_BEGINNINGS:
             return True
-        if not self._plain[first] or first in _WORD_BEGINNINGS:
+        if first not in self._plain or first in _WORD_BEGINNINGS:
             return False
         is_related = len(second) > STEM and not second.endswith(_ENDINGS) and second[:STEM] in self._beginnings
-        return bool(self._plain[second]) or is_related
+        return second in self._plain or is_related
 
 
 def _without_cut_words(page: str) -> str:
@@ -175,10 +187,27 @@ def _is_repeated(numbers: Sequence[int], page: int, page_count: int) -> bool:
     return near >= FEWEST_REPETITIONS and near >= LEAST_SHARE_OF_PAGES * around
 
 
-def _is_page_number(lines: Sequence[str], position: int) -> bool:
-    """Whether the first or last line of a page only numbers it, in a form that prose does not have."""
+def _number_offsets(split_pages: Sequence[Sequence[str]], edges: Sequence[set[int]]) -> set[int]:
+    """By how much the numbers that the pages bear differ from their places in the file."""
+    counts: Counter[int] = Counter()
+    for number, (lines, edge) in enumerate(zip(split_pages, edges, strict=True)):
+        found = {int(each) for position in edge for each in _BORDER_NUMBER.findall(lines[position].strip())}
+        counts.update(each - number for each in found)
+    return {offset for offset, count in counts.items() if count >= max(FEWEST_REPETITIONS, 0.1 * len(split_pages))}
+
+
+def _is_page_number(lines: Sequence[str], position: int, page: int, offsets: set[int]) -> bool:
+    """Whether the first or last line of a page only numbers it.
+
+    A bare number does when it counts along with the others of the file; other forms do by themselves.
+    """
     visible = [each for each, line in enumerate(lines) if line.strip()]
-    return position in (visible[0], visible[-1]) and _PAGE_NUMBER.fullmatch(lines[position].strip()) is not None
+    if position not in (visible[0], visible[-1]):
+        return False
+    line = lines[position].strip()
+    if line.isdecimal():
+        return len(line) < 6 and int(line) - page in offsets
+    return _PAGE_NUMBER.fullmatch(line) is not None
 
 
 def _key(line: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from document_processing.parsers.pdf_geometry import Box, Edge
 
@@ -18,8 +18,16 @@ DEEPEST_FORM = 3
 UNDERSCORE_WIDTH, UNDERSCORE_HEIGHT = (1.5, 8.0), 1.0
 LARGEST_SLOPE = 0.5  # points that the ends of a straight line may differ
 
-_TEXT, _PATH, _FORM = 1, 2, 5  # FPDF_PAGEOBJ_TEXT, _PATH, _FORM
+_TEXT, _PATH, _IMAGE, _FORM = 1, 2, 3, 5  # FPDF_PAGEOBJ_TEXT, _PATH, _IMAGE, _FORM
 _MOVE, _LINE_TO = 2, 0  # FPDF_SEGMENT_MOVETO, FPDF_SEGMENT_LINETO
+
+
+class DrawnKinds(NamedTuple):
+    """Whether a page draws pieces of text, readable or not, and whether it draws pictures."""
+
+    has_text: bool
+    has_picture: bool
+
 
 Place = Callable[[float, float, float, float], Box]
 _Matrix = tuple[float, float, float, float, float, float]
@@ -63,12 +71,13 @@ def read_rulings(raw: Any, page: Any, place: Place) -> Rulings:
     return rulings
 
 
-def draws_text(raw: Any, page: Any) -> bool:
-    """Whether a page holds any piece of text, readable or not; forms within it are taken for some."""
-    return any(
-        raw.FPDFPageObj_GetType(raw.FPDFPage_GetObject(page.raw, number)) in (_TEXT, _FORM)
-        for number in range(raw.FPDFPage_CountObjects(page.raw))
-    )
+def drawn_kinds(raw: Any, page: Any) -> DrawnKinds:
+    """What a page without readable text draws; a form within it may hold either."""
+    kinds = {
+        raw.FPDFPageObj_GetType(raw.FPDFPage_GetObject(page.raw, number))
+        for number in range(min(MOST_PATHS, raw.FPDFPage_CountObjects(page.raw)))
+    }
+    return DrawnKinds(has_text=bool(kinds & {_TEXT, _FORM}), has_picture=bool(kinds & {_PATH, _IMAGE, _FORM}))
 
 
 def _add(rulings: Rulings, box: Box) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise, product
 from statistics import median
 
 from document_processing.parsers.pdf_geometry import Box, Edge, Line, Segment, Table
 
 SNAP = 3.0  # points: lines that are nearer are one, and corners that are nearer meet
 FEWEST_EDGES, MOST_EDGES = 4, 3_000
+MOST_CELLS = 2_500
 MOST_LINES_IN_CELL = 12
 LEAST_FILLED_CELLS = 0.4  # a frame around a figure has rows and columns too, but empty ones
 
 FEWEST_ALIGNED_ROWS = 3
+LEAST_FILLED_ALIGNED = 0.6  # of the cells of an unruled table
 WIDEST_ROW_STEP = 2.6  # from one row of an unruled table to the next, in line heights
 FULL_LINE = 0.75  # of its column: prose fills its lines, the cells of a table do not
 PROSE_LINE = 25  # characters
@@ -45,7 +47,9 @@ def find_grids(horizontal: Sequence[Edge], vertical: Sequence[Edge]) -> list[Gri
     if not FEWEST_EDGES <= len(horizontal) + len(vertical) <= MOST_EDGES or not horizontal or not vertical:
         return []
     rows, columns = _joined(horizontal), _joined(vertical)
-    cells = list(_cells(rows, columns))
+    cells = list(islice(_cells(rows, columns), MOST_CELLS + 1))
+    if len(cells) > MOST_CELLS:
+        return []  # graph paper
     return sorted((_grid(group) for group in _groups(cells)), key=lambda grid: (grid.box.top, grid.box.x0))
 
 
@@ -99,23 +103,21 @@ def _cross(row: Edge, column: Edge) -> bool:
 
 def _groups(cells: Sequence[Box]) -> Iterator[list[Box]]:
     """Cells that share a corner belong to one table."""
-    group_of: dict[tuple[float, float], int] = {}
+    parent = list(range(len(cells)))
+
+    def root(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
+
+    first_at: dict[tuple[float, float], int] = {}
+    for number, cell in enumerate(cells):
+        for corner in product((cell.x0, cell.x1), (cell.top, cell.bottom)):
+            parent[root(number)] = root(first_at.setdefault(corner, number))
     groups: dict[int, list[Box]] = {}
     for number, cell in enumerate(cells):
-        corners = [(cell.x0, cell.top), (cell.x1, cell.top), (cell.x0, cell.bottom), (cell.x1, cell.bottom)]
-        touched = {group_of[corner] for corner in corners if corner in group_of}
-        members = [cell]
-        for other in touched:
-            members += groups.pop(other)
-        groups[number] = members
-        for member in members:
-            for corner in (
-                (member.x0, member.top),
-                (member.x1, member.top),
-                (member.x0, member.bottom),
-                (member.x1, member.bottom),
-            ):
-                group_of[corner] = number
+        groups.setdefault(root(number), []).append(cell)
     yield from groups.values()
 
 
@@ -262,12 +264,23 @@ def _is_prose(lines: Sequence[Line], columns: Sequence[tuple[float, float]]) -> 
 
 
 def _is_table(lines: Sequence[Line], columns: Sequence[tuple[float, float]]) -> bool:
-    texts = [piece.text for line in lines for piece in line.pieces]
-    if len(columns) == 2 and all(_LIST_MARK.match(piece.text) for piece in _column_texts(lines, columns[0])):
+    pieces = [piece for line in lines for piece in line.pieces]
+    first_column = [piece.text for piece in _column_texts(lines, columns[0])]
+    if len(columns) == 2 and all(_LIST_MARK.match(text) for text in first_column):
         return False  # a list: its marks stand apart from its text
-    if any(_LEADER.search(text) for text in texts):
+    if _counts_up(first_column):
+        return False  # the numbered lines of a program
+    if any(_LEADER.search(piece.text) for piece in pieces):
         return False  # a table of contents reads better as it stands
-    return median(len(text) for text in texts) <= LONGEST_MEDIAN_CELL
+    rows = sum(len(line.pieces) > 1 or line.pieces[0].x0 < columns[0][1] for line in lines)
+    if len(pieces) < LEAST_FILLED_ALIGNED * rows * len(columns):
+        return False  # the indented lines of a program
+    return median(len(piece.text) for piece in pieces) <= LONGEST_MEDIAN_CELL
+
+
+def _counts_up(texts: Sequence[str]) -> bool:
+    numbers = [int(text) for text in texts if text.isdecimal() and len(text) < 8]
+    return len(numbers) == len(texts) and all(below - above == 1 for above, below in pairwise(numbers))
 
 
 def _column_by_column(lines: Sequence[Line], columns: Sequence[tuple[float, float]]) -> Iterator[Line]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from document_processing.parsers.pdf_geometry import Box, Line, Segment, Table, 
 from document_processing.parsers.pdf_glyphs import UNNAMED, symbol_of
 from document_processing.parsers.pdf_layout import page_text
 from document_processing.parsers.pdf_readers import PageText
-from document_processing.parsers.pdf_rulings import Rulings, draws_text, read_rulings
+from document_processing.parsers.pdf_rulings import Rulings, drawn_kinds, read_rulings
 from document_processing.parsers.pdf_tables import Grid, find_grids, table_of
 
 WIDE_GAP = 1.2  # times the height of the line: more than a space, even in loosely set lines
@@ -56,6 +55,7 @@ class PageReading:
         self._doubles = [ctypes.c_double() for _ in range(4)]
         self._references = [ctypes.byref(number) for number in self._doubles]
         self._rectangle = raw.FS_RECTF()
+        self._rectangle_reference = ctypes.byref(self._rectangle)
         text = text_page.get_text_range()
         self._characters = text_page.count_chars()
         # pdfium counts UTF-16 units: a character beyond the first 65,536 takes two.
@@ -70,7 +70,8 @@ class PageReading:
     def result(self) -> PageText:
         """The text of the page in reading order."""
         if not self._units.strip():
-            return PageText("", is_bare=not draws_text(self._raw, self._page))
+            kinds = drawn_kinds(self._raw, self._page)
+            return PageText("", is_bare=not kinds.has_text, is_blank=not any(kinds))
         if not self._has_places:
             return PageText(_joined_units(self._units.replace("\ufffe", "-\n")))
         rulings = read_rulings(self._raw, self._page, self._placed)
@@ -98,7 +99,7 @@ class PageReading:
     def _font_box_of(self, index: int) -> Box:
         """The box of a character with the full height of its font."""
         rectangle = self._rectangle
-        self._raw.FPDFText_GetLooseCharBox(self._handle, index, ctypes.byref(rectangle))
+        self._raw.FPDFText_GetLooseCharBox(self._handle, index, self._rectangle_reference)
         return self._placed(rectangle.left, rectangle.bottom, rectangle.right, rectangle.top)
 
     # -- lines ----------------------------------------------------------------------------------------------
@@ -124,21 +125,26 @@ class PageReading:
             end -= 1
         if start == end:
             return None
-        box = self._font_box_of(start)
-        runs = self._runs(start, end)
-        x0 = min([run[0] for run in runs], default=box.x0)
-        x1 = max([run[1] for run in runs], default=box.x1)
-        return _Draft(start, end, x0, box.top, x1, box.bottom, _is_broken(runs, box.bottom - box.top))
-
-    def _runs(self, start: int, end: int) -> list[tuple[float, float]]:
-        """Left and right of each piece that the page draws at once; one piece may hold wide gaps, too."""
-        left, _, right, _ = self._doubles
-        runs: list[tuple[float, float]] = []
-        get_rectangle, handle, offset = self._raw.FPDFText_GetRect, self._handle, self._left
-        for number in range(self._raw.FPDFText_CountRects(handle, start, end - start)):
-            get_rectangle(handle, number, *self._references)
-            runs.append((left.value - offset, right.value - offset))
-        return runs
+        rectangle, left, upper = self._rectangle, self._left, self._upper
+        raw, handle = self._raw, self._handle
+        raw.FPDFText_GetLooseCharBox(handle, start, self._rectangle_reference)
+        top, bottom = upper - rectangle.top, upper - rectangle.bottom
+        height = bottom - top
+        # The pieces that the page draws at once; one of them may hold wide gaps, too.
+        run_left, run_top, run_right, run_bottom = self._references
+        x0, x1, is_broken = rectangle.left, rectangle.right, False
+        before0 = before1 = None
+        for number in range(raw.FPDFText_CountRects(handle, start, end - start)):
+            raw.FPDFText_GetRect(handle, number, run_left, run_top, run_right, run_bottom)
+            run0, run1 = self._doubles[0].value, self._doubles[2].value
+            if before0 is None or before1 is None:
+                x0, x1 = run0, run1
+            else:
+                x0, x1 = min(x0, run0), max(x1, run1)
+                if run0 - before1 > WIDE_GAP * height or run0 < before0 - BACKWARD_JUMP * height:
+                    is_broken = True
+            before0, before1 = run0, run1
+        return _Draft(start, end, x0 - left, top, x1 - left, bottom, is_broken)
 
     def _broken(self, drafts: Sequence[_Draft]) -> dict[int, tuple[Segment, ...]]:
         """The segments of the lines that have wide gaps or jump backwards, by the number of the line.
@@ -189,8 +195,8 @@ class PageReading:
 
     def _text(self, start: int, end: int) -> str:
         text = self._units[start:end]
-        if self._drawn:
-            text = "".join(self._drawn.get(start + offset, "") + unit for offset, unit in enumerate(text))
+        for index in sorted((index for index in self._drawn if start <= index < end), reverse=True):
+            text = text[: index - start] + self._drawn[index] + text[index - start :]
         text = text.replace(NOTHING, "").replace("\ufffe", "-")
         return _joined_units(text) if self._has_halves else text
 
@@ -210,22 +216,20 @@ class PageReading:
 
     def _write_underscores(self, rulings: Rulings) -> None:
         """Write the underscores that are drawn as short rules between two letters."""
+        units = list(self._units) if rulings.underscores else []
         boxes = sorted(rulings.underscores, key=lambda box: (round(box.top), box.x0))[:MOST_UNDERSCORES]
         for row in _adjacent(boxes):
-            left = self._beside(row[0].x0 - 1.0, row[0])
-            right = self._beside(row[-1].x1 + 1.0, row[-1])
+            left, right = self._beside(row[0].x0 - 1.0, row[0]), self._beside(row[-1].x1 + 1.0, row[-1])
             if left is not None and self._box_of(left).x1 > row[0].x0 + 0.5:
                 left = None  # it stands above: an underline
             if right is not None and self._box_of(right).x0 < row[-1].x1 - 0.5:
                 right = None
-            if left is None and right is None:
-                continue
-            index = right if right is not None else left + 1 if left is not None else 0
-            self._drawn[index] = "_" * len(row)
-            if left is not None and right is not None:
-                blank = {place: NOTHING for place in range(left + 1, right) if self._units[place] == " "}
-                if len(blank) == right - left - 1:
-                    self._units = "".join(blank.get(place, unit) for place, unit in enumerate(self._units))
+            if right is not None or left is not None:
+                self._drawn[right if right is not None else (left or 0) + 1] = "_" * len(row)
+            if left is not None and right is not None and not self._units[left + 1 : right].strip():
+                units[left + 1 : right] = NOTHING * (right - left - 1)
+        if self._drawn:
+            self._units = "".join(units)
 
     def _beside(self, x: float, rule: Box) -> int | None:
         """The character beside the end of a rule: a letter reaches higher than a full stop does."""
@@ -271,14 +275,6 @@ class PageReading:
                 begin, current = index, cell
         if current is not None:
             yield current, self._text(begin, end).strip()
-
-
-def _is_broken(runs: Sequence[tuple[float, float]], height: float) -> bool:
-    """Whether a line has a wide gap or jumps backwards."""
-    return any(
-        right[0] - left[1] > WIDE_GAP * height or right[0] < left[0] - BACKWARD_JUMP * height
-        for left, right in pairwise(runs)
-    )
 
 
 def _adjacent(boxes: Sequence[Box]) -> Iterator[list[Box]]:

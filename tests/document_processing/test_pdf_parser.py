@@ -55,11 +55,20 @@ def test_a_file_can_be_one_document_with_a_map_of_its_pages(write_pdf):
         assert document["content"][entry["char_start"] : entry["char_end"]].startswith(text)
 
 
-def test_a_page_without_text_makes_no_document_and_is_told(write_pdf):
+def test_a_page_without_text_makes_no_document_and_is_told(tmp_path: Path):
     """An empty record is of no use; a page that vanishes silently is worse."""
-    documents = PDFParser().parse(write_pdf([["Text."], [], ["More."]]))
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdf_bytes([["Text."], [], ["More."]], drawing="100 100 m 200 200 l S "))
+    documents = PDFParser().parse(path)
     assert [d["metadata"]["page"] for d in documents] == [1, 3]
     assert "no text on 1 page of 3 (2)" in documents[0]["metadata"]["warnings"][0]
+
+
+def test_a_blank_page_is_no_scan(write_pdf):
+    """Books have some; nothing is lost with them."""
+    documents = PDFParser().parse(write_pdf([["Text."], [], ["More."]]))
+    assert [document["metadata"]["page"] for document in documents] == [1, 3]
+    assert not {"warnings", "pages_without_text"} & set(documents[0]["metadata"])
 
 
 def test_a_file_without_any_text_needs_ocr(write_pdf):
