@@ -117,15 +117,14 @@ class PDFParser:
                 f"no text layer: the text of {_counted(len(pages))} is an image or missing; it needs OCR",
                 hint=_OCR_HINT,
             )
-        # Each part tells it of the whole file, but one that was lost tells nothing.
-        telling = next((part for part in parts if part["information"] or part["outline"]), parts[0])
-        information = telling["information"]
+        information = next((part["information"] for part in parts if part["information"]), {})
         title = title_of(information, Path(path))
         shared: dict[str, Any] = {"pages": len(pages), **information_of(information)}
         without_text = [page.number for page in pages if not page.text and page.reason != BLANK]
         if without_text:
             shared["pages_without_text"] = len(without_text)
-        paths = _heading_paths(telling["outline"], pages)
+        outline = next((part["outline"] for part in parts if part["outline"]), [])
+        paths = _heading_paths(outline, pages)
         documents = _by_page(pages, shared, paths) if self._extract_by_page else _as_one(pages, shared)
         warnings = _warnings(pages)
         for position, (content, metadata) in enumerate(documents):
