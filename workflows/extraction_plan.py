@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from document_processing.converters.lm_studio_converter import LMStudioConverter
 from document_processing.length_counters import tokenizer_path
+from document_processing.parsers.pdf_parser import PDFParser
 from document_processing.settings import CleaningSettings, DocumentProcessingSettings
 from shared_utils.file_utils import sha256_of, sha256_of_text
 from shared_utils.records import DocumentType
@@ -40,6 +41,7 @@ def work_plan(settings: DocumentProcessingSettings, store: Path) -> WorkPlan:
     lm_studio, limits = settings.lm_studio, settings.extraction
     cleaning = settings.cleaning
     _check_packages(cleaning)
+    PDFParser(**settings.pdf.model_dump())  # with --ocr it looks for Tesseract and its languages
     parsers = {"pdf": settings.pdf.model_dump(), "markdown": settings.markdown.model_dump()}
     converter: dict[str, Any] = lm_studio.model_dump(exclude={"output_format", "instruction_format"})
     tokenizer_digest = ""

@@ -18,7 +18,14 @@ from shared_utils.errors import install_command
 # Older ones have known holes: unsafe loading, code in model configurations, unsafe font tables.
 VERSION_FLOORS = {"torch": (2, 6), "transformers": (5, 3), "pdfminer.six": (20251230,)}
 CORE = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "pdfplumber", "PyPDF2", "pydantic")
-EXTRAS = {"wandb": "recording runs with Weights & Biases", "pypdf": "a maintained fallback for damaged PDFs"}
+PACKAGES = {"wandb": "recording runs with Weights & Biases", "pypdf": "a maintained fallback for damaged PDFs"}
+# Packages of our own extras: the extra that brings each, and what for.
+EXTRAS = {
+    "pytesseract": ("ocr", "reading scans, with the program tesseract"),
+    "datasketch": ("dedupe", "leaving out near duplicates"),
+    "phonenumbers": ("redact", "replacing private data"),
+    "ray": ("ray", "extraction on several machines"),
+}
 DOCUMENT_MODULES = ("lxml", "docx", "pptx", "openpyxl", "striprtf", "trafilatura")
 HUB_HOST, HUB_PORT, HUB_TIMEOUT_SECONDS = "huggingface.co", 443, 2.0
 LOW_MEMORY_GB, LOW_DISK_GB = 4.0, 5.0
@@ -117,11 +124,13 @@ def _documents_extra() -> Finding:
 
 
 def _single_extras() -> list[Finding]:
+    advised = {name: (purpose, f"pip install {name}") for name, purpose in PACKAGES.items()}
+    advised |= {name: (purpose, install_command(extra)) for name, (extra, purpose) in EXTRAS.items()}
     return [
         Finding(name, "ok", f"installed: {purpose}")
         if find_spec(name)
-        else Finding(name, "info", f"not installed (optional: {purpose})", f"pip install {name}")
-        for name, purpose in EXTRAS.items()
+        else Finding(name, "info", f"not installed (optional: {purpose})", advice)
+        for name, (purpose, advice) in advised.items()
     ]
 
 
