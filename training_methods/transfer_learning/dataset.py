@@ -16,8 +16,6 @@ from shared_utils.errors import DataValidationError
 from shared_utils.prompt_formats import IGNORED, EncodedRecord, encode_record, encode_text
 from shared_utils.records import Record
 
-BATCHES_SORTED_TOGETHER = 50  # more leaves fewer gaps, fewer leaves more chance in what meets in a batch
-
 
 @dataclass(frozen=True)
 class DatasetSummary:
@@ -103,42 +101,28 @@ def _encode(
         raise DataValidationError(f"{record['source']}: {error.message}", hint=error.hint) from error
 
 
-class LengthGroupedSampler(Sampler[int]):
-    """Records in a random order in which neighbours are about equally long, so batches hold few gaps.
+class RandomOrderSampler(Sampler[int]):
+    """Records in a random order that depends on seed and epoch alone.
 
-    The order depends on seed and epoch alone, so a continued run sees the batches of one never stopped.
-    Batches are formed within random groups of records and then shuffled.
+    So a continued run sees the steps of one never stopped.
 
     Args:
-        dataset: the records.
-        batch_size: records in a batch.
+        size: the number of records.
         seed: start of the random order; `epoch` is added to it.
     """
 
-    def __init__(self, dataset: EncodedDataset, batch_size: int, seed: int) -> None:
+    def __init__(self, size: int, seed: int) -> None:
         self.epoch = 0
-        self._lengths = [len(row.input_ids) for row in dataset.rows]
-        self._batch_size = batch_size
+        self._size = size
         self._seed = seed
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return self._size
 
     def __iter__(self) -> Iterator[int]:
-        rng = random.Random(self._seed + self.epoch)
-        order = list(range(len(self._lengths)))
-        rng.shuffle(order)
-        group = self._batch_size * BATCHES_SORTED_TOGETHER
-        batches: list[list[int]] = []
-        for start in range(0, len(order), group):
-            # Sorting is stable: among records of one length the shuffled order stays.
-            by_length = sorted(order[start : start + group], key=lambda index: self._lengths[index], reverse=True)
-            batches += [by_length[i : i + self._batch_size] for i in range(0, len(by_length), self._batch_size)]
-        # The sampler gives single records, so a batch that is not full must come last.
-        full = [batch for batch in batches if len(batch) == self._batch_size]
-        rng.shuffle(full)
-        rest = [index for batch in batches if len(batch) < self._batch_size for index in batch]
-        return iter([index for batch in full for index in batch] + rest)
+        order = list(range(self._size))
+        random.Random(self._seed + self.epoch).shuffle(order)
+        return iter(order)
 
 
 class Collator:

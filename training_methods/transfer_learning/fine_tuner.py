@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import (
@@ -26,7 +27,9 @@ from shared_utils.model_utils import load_tokenizer, pick_device, set_seed, stop
 from shared_utils.prompt_formats import encode_prompt
 from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
-from training_methods.transfer_learning.run_trainer import ReportProgress, RunTrainer, StopOnSignal
+from training_methods.transfer_learning.fast_step.training_step import FastStep
+from training_methods.transfer_learning.precision import Precision, resolved_precision
+from training_methods.transfer_learning.run_trainer import STATE_NAME, ReportProgress, RunTrainer, StopOnSignal
 from training_methods.transfer_learning.sample_replies import WriteSampleReplies
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
@@ -146,9 +149,19 @@ class FineTuner(ABC):
             callbacks.append(
                 WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, evaluation.num_samples)
             )
+        precision = self.use_precision(stored_precision(resume_from) or training.precision)
         trainer = RunTrainer(
             model=self.model,
-            args=self._arguments(run_dir, training, checkpoint, evaluation, steps, eval_dataset is not None),
+            fast_step=FastStep(
+                self.model,
+                most_tokens=training.per_device_train_batch_size * training.max_length,
+                most_records=training.per_device_train_batch_size,
+                pad_token_id=self.tokenizer.pad_token_id,
+                packing=training.packing,
+                fuse=precision != "fp16",
+            ),
+            precision=precision,
+            args=self._arguments(run_dir, training, precision, checkpoint, evaluation, steps, eval_dataset is not None),
             tokenizer=self.tokenizer,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
@@ -165,6 +178,28 @@ class FineTuner(ABC):
             trainer.restore_best()
         self.model.eval()
         return trainer
+
+    def use_precision(self, precision: Precision) -> Precision:
+        """Choose the number format of training, and bring the weights that are not trained into it.
+
+        Weights that are trained stay in float32: an update is often smaller than the step of bfloat16.
+
+        Raises:
+            ConfigurationError: fp16 was asked for without a CUDA device.
+        """
+        if precision == "fp16" and self.device.type != "cuda":
+            raise ConfigurationError("fp16 needs a CUDA device", hint="use --bf16, or leave the precision at auto")
+        config = self.model.config.get_text_config()
+        chosen = resolved_precision(precision, self.device, int(getattr(config, "hidden_size", 0) or 0))
+        if chosen == "bf16" and self._has_frozen_base():
+            for weight in self.model.parameters():
+                if not weight.requires_grad and weight.dtype == torch.float32:
+                    weight.data = weight.data.to(torch.bfloat16)
+        return chosen
+
+    def _has_frozen_base(self) -> bool:
+        trainable, total = self.parameter_counts()
+        return trainable < total / 2
 
     def save(self, output_dir: str | Path) -> None:
         """Write the trained weights and the tokenizer with its chat template into a folder."""
@@ -196,20 +231,19 @@ class FineTuner(ABC):
         self,
         run_dir: Path,
         training: TrainingSettings,
+        precision: Precision,
         checkpoint: CheckpointSettings,
         evaluation: InRunEvaluationSettings,
         steps: int,
         evaluates: bool,
     ) -> TrainingArguments:
-        if training.precision == "fp16" and self.device.type != "cuda":
-            raise ConfigurationError("fp16 needs a CUDA device", hint="use --bf16, or leave the precision at float32")
         return TrainingArguments(
             output_dir=str(run_dir),
             num_train_epochs=training.num_train_epochs,
             max_steps=training.max_steps or -1,
-            per_device_train_batch_size=training.per_device_train_batch_size,
+            # All records of an optimizer step come at once; `FastStep` divides them into passes.
+            per_device_train_batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
             per_device_eval_batch_size=training.per_device_train_batch_size * 2,
-            gradient_accumulation_steps=training.gradient_accumulation_steps,
             learning_rate=training.learning_rate,
             lr_scheduler_type=training.lr_scheduler_type,
             warmup_steps=warmup_steps(training, steps),
@@ -226,8 +260,8 @@ class FineTuner(ABC):
             greater_is_better=False,
             restore_callback_states_from_checkpoint=True,
             activation_checkpointing=training.gradient_checkpointing,
-            bf16=training.precision == "bf16",
-            fp16=training.precision == "fp16",
+            bf16=precision == "bf16" and not self._has_frozen_base(),
+            fp16=precision == "fp16",
             use_cpu=self.device.type == "cpu",
             seed=self.seed,
             data_seed=self.seed,
@@ -249,6 +283,14 @@ class FineTuner(ABC):
                 f"{free / 1e6:,.0f} MB are free",
                 hint="make room, choose another --output-dir, or lower checkpoint.max_checkpoints",
             )
+
+
+def stored_precision(checkpoint: Path | None) -> Precision | None:
+    """The number format that a checkpoint was made in."""
+    if checkpoint is None:
+        return None
+    state = json.loads((checkpoint / STATE_NAME).read_text(encoding="utf-8"))
+    return cast(Precision | None, state.get("precision"))
 
 
 def total_steps(rows: int, training: TrainingSettings) -> int:

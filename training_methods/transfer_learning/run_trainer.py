@@ -1,8 +1,9 @@
 """RunTrainer: transformers' Trainer with whole checkpoints, an exact loss log and a loss that means something.
 
-What stays the library's: the loop, accumulation, distribution, schedules, callbacks and resuming. What is
-ours: a checkpoint is sealed before it takes its name (`checkpoints.py`), the loss between two log lines
-survives a restart, the held-out loss is weighted by token, a loss that is not a number stops the run.
+What stays the library's: the loop, distribution, schedules, callbacks and resuming. What is ours: the passes
+of one optimizer step (`fast_step`), which take the place of its accumulation; a checkpoint is sealed before it
+takes its name (`checkpoints.py`); the loss between two log lines survives a restart; the held-out loss is
+weighted by token; a loss that is not a number stops the run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,9 +28,11 @@ from training_methods.transfer_learning import checkpoints
 from training_methods.transfer_learning.dataset import (
     Collator,
     EncodedDataset,
-    LengthGroupedSampler,
+    RandomOrderSampler,
     held_out_loss,
 )
+from training_methods.transfer_learning.fast_step.packing import StepCollator
+from training_methods.transfer_learning.fast_step.training_step import FastStep
 
 STATE_NAME = "toolkit_state.json"
 METRICS_NAME = "metrics.jsonl"
@@ -41,7 +45,9 @@ class RunTrainer(Trainer):
     Args:
         model, args: as for transformers' Trainer; `args.output_dir` is the run folder.
         tokenizer: saved with every checkpoint.
+        fast_step: computes the losses; `args.per_device_train_batch_size` records make one optimizer step.
         train_dataset, eval_dataset: encoded records; without the second nothing is evaluated.
+        precision: the number format that was chosen; a continued run takes the same.
         max_eval_batches: the most batches of one evaluation.
         max_checkpoints: how many checkpoints stay.
         save_best_only: keep only the best and the newest.
@@ -53,6 +59,8 @@ class RunTrainer(Trainer):
         model: torch.nn.Module,
         args: TrainingArguments,
         tokenizer: Any,
+        fast_step: FastStep,
+        precision: str,
         train_dataset: EncodedDataset,
         eval_dataset: EncodedDataset | None,
         callbacks: list[TrainerCallback],
@@ -63,6 +71,8 @@ class RunTrainer(Trainer):
         self.run_dir = Path(args.output_dir)
         self.records = train_dataset
         self.held_out = eval_dataset
+        self.fast_step = fast_step
+        self.precision = precision
         self.collator = Collator(tokenizer.pad_token_id)
         self.max_eval_batches = max_eval_batches
         self.max_checkpoints = 2 if save_best_only else max_checkpoints
@@ -73,20 +83,20 @@ class RunTrainer(Trainer):
         self._start_time = time.monotonic()
         self._resumed_from: Path | None = None
         self.control: TrainerControl
-        self._sampler = LengthGroupedSampler(train_dataset, args.per_device_train_batch_size, args.seed)
+        self._sampler = RandomOrderSampler(len(train_dataset), args.seed)
         super().__init__(
             model=model,
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=tokenizer,
-            data_collator=self.collator,
+            data_collator=StepCollator(),
             callbacks=[*callbacks, _FollowRun(self)],
         )
 
     # ---- order of the records ---------------------------------------------------------------------
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> RandomOrderSampler:
         return self._sampler
 
     def start_epoch(self, epoch: int) -> None:
@@ -98,10 +108,16 @@ class RunTrainer(Trainer):
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """One forward and backward pass; a loss that is not finite stops the run and names the records."""
+        """The forward and backward passes of one optimizer step; its loss per supervised token.
+
+        A loss that is not finite stops the run and names the records.
+        """
         indices = inputs.pop("record_index")
-        self._tokens_since_log += int(inputs["attention_mask"].sum())
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._tokens_since_log += int(inputs["lengths"].sum())
+        model.train()
+        if callable(getattr(self.optimizer, "train", None)):
+            self.optimizer.train()
+        loss = self._passes(model, self._prepare_inputs(inputs), num_items_in_batch)
         if not math.isfinite(float(loss)):
             names = ", ".join(dict.fromkeys(self.records.record_ids[int(index)] for index in indices))
             raise TrainingError(
@@ -109,6 +125,26 @@ class RunTrainer(Trainer):
                 hint="lower --learning-rate, look at these records, or go on from the last checkpoint with --resume",
             )
         return loss
+
+    def _passes(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        supervised = num_items_in_batch if num_items_in_batch is not None else (inputs["labels"] >= 0).sum()
+        # Processes average their gradients; the count goes over all of them.
+        share = self.accelerator.num_processes if num_items_in_batch is not None else 1
+        passes = self.fast_step.passes(inputs)
+        total = torch.zeros((), device=self.args.device)
+        for number, records in enumerate(passes, start=1):
+            is_last = number == len(passes)
+            with (
+                nullcontext() if is_last else self.accelerator.no_sync(model),
+                self.fast_step.keeping_apart(records),
+            ):
+                with self.compute_loss_context_manager():
+                    loss = self.fast_step.loss(model, records) * share / supervised
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
 
     # ---- evaluation -----------------------------------------------------------------------------
 
@@ -193,6 +229,7 @@ class RunTrainer(Trainer):
             "tokens_seen": self.tokens_seen,
             "tokens_since_log": self._tokens_since_log,
             "seconds": self.seconds,
+            "precision": self.precision,
         }
 
     def restore_loss_log(self) -> None:
@@ -219,7 +256,8 @@ class RunTrainer(Trainer):
         self._resumed_from = checkpoint
         cut_metrics(self.run_dir / METRICS_NAME, checkpoints.step_of(checkpoint) if checkpoint else 0)
         try:
-            output = self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            with self.fast_step.active():
+                output = self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except torch.OutOfMemoryError as error:
             raise _out_of_memory() from error
         except Exception as error:

@@ -36,8 +36,12 @@ class TrainingSettings(Settings):
     train_on_prompt: bool = Field(False, description="take the loss on prompts too, not on answers only")
     strict: bool = Field(False, description="make every unusable record an error instead of counting it")
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
-    precision: Literal["float32", "bf16", "fp16"] = Field(
-        "float32", description="number format of the computation; fp16 needs a CUDA device"
+    precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
+        "auto",
+        description="number format of the computation; auto takes bf16 where this machine is clearly faster with it",
+    )
+    packing: bool = Field(
+        True, description="lay records end to end, each seeing itself alone; off fills batches up with padding"
     )
     chat_template: str | None = Field(
         None, description="chatml, alpaca, vicuna, llama3, zephyr or a file; null takes the model's own"

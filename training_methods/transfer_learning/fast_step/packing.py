@@ -1,0 +1,113 @@
+"""The records of one optimizer step, laid end to end without gaps and cut into passes that fit the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+IGNORED = -100  # the label that takes no loss
+
+
+@dataclass(frozen=True)
+class PackedRecords:
+    """Records that go through the model together; none sees another.
+
+    Attributes:
+        input_ids: (1, tokens).
+        position_ids: (1, tokens), from 0 in each record.
+        targets: (tokens,) the token that follows each one, or `IGNORED`.
+        lengths: tokens of each record.
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    targets: Tensor
+    lengths: tuple[int, ...]
+
+
+class StepCollator:
+    """Puts the records of one optimizer step into one row; `micro_passes` divides it again."""
+
+    def __call__(self, rows: Sequence[dict[str, object]]) -> dict[str, Tensor]:
+        """`input_ids` and `labels` of shape (1, tokens), `lengths` and `record_index` of shape (records,).
+
+        The first label of each record is ignored: nothing comes before it that could foretell it.
+        """
+        inputs = [torch.as_tensor(row["input_ids"], dtype=torch.long) for row in rows]
+        labels = [torch.as_tensor(row["labels"], dtype=torch.long).clone() for row in rows]
+        for label in labels:
+            label[:1] = IGNORED
+        return {
+            "input_ids": torch.cat(inputs)[None],
+            "labels": torch.cat(labels)[None],
+            "lengths": torch.tensor([len(row) for row in inputs]),
+            "record_index": torch.tensor([row["record_index"] for row in rows]),
+        }
+
+
+def micro_passes(step: dict[str, Tensor], most_tokens: int) -> list[PackedRecords]:
+    """The records of a step in passes of at most `most_tokens` tokens; a longer record goes alone.
+
+    Best fit, longest first (D. S. Johnson, Near-optimal bin packing algorithms, 1973): each record goes where
+    it leaves the least room.
+    """
+    inputs, labels = _split(step)
+    bins: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(inputs)), key=lambda each: (-len(inputs[each]), each)):
+        length = len(inputs[index])
+        fitting = [number for number, left in enumerate(room) if left >= length]
+        if fitting:
+            best = min(fitting, key=lambda number: room[number])
+            bins[best].append(index)
+            room[best] -= length
+        else:
+            bins.append([index])
+            room.append(most_tokens - length)
+    return [pack([inputs[index] for index in members], [labels[index] for index in members]) for members in bins]
+
+
+def padded_passes(
+    step: dict[str, Tensor], most_tokens: int, most_records: int, pad_token_id: int
+) -> list[dict[str, Tensor]]:
+    """The records of a step in padded batches, about equally long ones together.
+
+    Each has `input_ids`, `attention_mask` and `labels` of shape (records, longest).
+    """
+    inputs, labels = _split(step)
+    order = sorted(range(len(inputs)), key=lambda index: (-len(inputs[index]), index))
+    batches: list[list[int]] = []
+    for index in order:
+        longest = len(inputs[batches[-1][0]]) if batches else 0
+        if batches and len(batches[-1]) < most_records and longest * (len(batches[-1]) + 1) <= most_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    pad = torch.nn.utils.rnn.pad_sequence
+    return [
+        {
+            "input_ids": pad([inputs[i] for i in batch], batch_first=True, padding_value=pad_token_id),
+            "attention_mask": pad([torch.ones_like(inputs[i]) for i in batch], batch_first=True),
+            "labels": pad([labels[i] for i in batch], batch_first=True, padding_value=IGNORED),
+        }
+        for batch in batches
+    ]
+
+
+def pack(inputs: Sequence[Tensor], labels: Sequence[Tensor]) -> PackedRecords:
+    """Records end to end; `labels` are those of the tokens themselves, `targets` those of the next ones."""
+    targets = torch.cat([torch.cat([label[1:], label.new_tensor([IGNORED])]) for label in labels])
+    return PackedRecords(
+        input_ids=torch.cat(list(inputs))[None],
+        position_ids=torch.cat([torch.arange(len(row), device=row.device) for row in inputs])[None],
+        targets=targets,
+        lengths=tuple(len(row) for row in inputs),
+    )
+
+
+def _split(step: dict[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    lengths = step["lengths"].tolist()
+    return list(step["input_ids"][0].split(lengths)), list(step["labels"][0].split(lengths))

@@ -1,0 +1,172 @@
+"""FastStep: the forward passes of one optimizer step, by the fastest way that gives the same result.
+
+What a model's architecture does not allow is left out, after a try on the model itself, and named.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training_methods.transfer_learning.fast_step import attention
+from training_methods.transfer_learning.fast_step.lean_modules import lean_modules
+from training_methods.transfer_learning.fast_step.lora_layers import fuse_lora_layers
+from training_methods.transfer_learning.fast_step.output_layer import OutputLayer, find_output_layer
+from training_methods.transfer_learning.fast_step.packing import (
+    IGNORED,
+    PackedRecords,
+    micro_passes,
+    pack,
+    padded_passes,
+)
+from training_methods.transfer_learning.fast_step.supervised_loss import supervised_loss
+
+SAME = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.03}  # largest relative difference of two losses
+Pass = PackedRecords | dict[str, Tensor]
+
+
+class FastStep:
+    """Computes losses of records for a model, with the layers of the model made lean while it is active.
+
+    Args:
+        model: a causal language model of transformers, or one with adapters of peft.
+        most_tokens: tokens in one forward pass.
+        most_records: records in one padded forward pass, where packing cannot be used.
+        pad_token_id: fills the gaps of padded passes.
+        packing: lay records end to end where the model allows it.
+        fuse: put lean layers in; off under automatic mixed precision.
+
+    Attributes:
+        notes: what could not be used for this model, in words.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        most_tokens: int,
+        most_records: int,
+        pad_token_id: int,
+        packing: bool = True,
+        fuse: bool = True,
+    ) -> None:
+        self._model = model
+        self._most_tokens, self._most_records, self._pad_token_id = most_tokens, most_records, pad_token_id
+        self._fuse = fuse
+        self.notes: list[str] = []
+        self._output = find_output_layer(model)
+        if self._output is None:
+            self.notes.append("the loss is taken from the logits of all tokens: this model changes its logits")
+        self.is_packed = packing and self._output is not None and self._packing_gives_the_same(self._output)
+        if packing and not self.is_packed:
+            self.notes.append("records are padded, not packed: this model does not keep packed records apart")
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """While this lasts, the model has its lean layers and takes packed records."""
+        with ExitStack() as undo:
+            if self._fuse:
+                undo.callback(fuse_lora_layers(self._model))
+                undo.callback(lean_modules(self._model))
+            if self.is_packed and self._output is not None:
+                undo.callback(_take_packed_records(self._output))
+            yield
+
+    def passes(self, step: dict[str, Tensor]) -> list[Pass]:
+        """What `StepCollator` put together, in passes that fit the memory."""
+        if self.is_packed:
+            return list(micro_passes(step, self._most_tokens))
+        return list(padded_passes(step, self._most_tokens, self._most_records, self._pad_token_id))
+
+    def keeping_apart(self, records: Pass) -> AbstractContextManager[None]:
+        """Around forward and backward of a pass: recomputed layers must know the borders, too."""
+        if isinstance(records, PackedRecords) and self._output is not None:
+            return _kept_apart(self._output, records)
+        return nullcontext()
+
+    def loss(self, model: nn.Module, records: Pass) -> Tensor:
+        """The summed loss over the supervised tokens of a pass, in nats.
+
+        Args:
+            model: the model, or what wraps it for several devices.
+            records: from `passes`; to be called within `active` and `keeping_apart`.
+        """
+        if isinstance(records, PackedRecords):
+            loss: Tensor = model(
+                input_ids=records.input_ids, position_ids=records.position_ids, packed_targets=records.targets
+            )
+            return loss
+        logits = model(
+            input_ids=records["input_ids"], attention_mask=records["attention_mask"], use_cache=False
+        ).logits[:, :-1]
+        goals = records["labels"][:, 1:]
+        return functional.cross_entropy(
+            logits.flatten(0, 1).float(), goals.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+
+    @torch.no_grad()
+    def _packing_gives_the_same(self, output: OutputLayer) -> bool:
+        """Whether two records in one pass have the loss that they have alone."""
+        attention.register()
+        generator = torch.Generator().manual_seed(0)
+        size = output.weight.shape[0]
+        rows = [torch.randint(0, size, (length,), generator=generator).to(output.weight.device) for length in (9, 5)]
+        was_training = self._model.training
+        self._model.eval()
+        try:
+            alone = sum(float(_loss_alone(output, row)) for row in rows)
+            packed = pack(rows, rows)
+            with _kept_apart(output, packed):
+                together = float(_packed_loss(output, packed.input_ids, packed.position_ids, packed.targets))
+        except (RuntimeError, TypeError, ValueError, AttributeError, KeyError):
+            return False
+        finally:
+            self._model.train(was_training)
+        return abs(alone - together) <= SAME.get(output.weight.dtype, 1e-3) * abs(alone)
+
+
+def _kept_apart(output: OutputLayer, records: PackedRecords) -> AbstractContextManager[None]:
+    if output.weight.device.type != "cpu":
+        return nullcontext()  # there transformers itself keeps records apart, by their positions
+    return attention.records_of_lengths(output.causal.config, records.lengths)
+
+
+def _packed_loss(output: OutputLayer, input_ids: Tensor, position_ids: Tensor, targets: Tensor) -> Tensor:
+    hidden = output.decoder(input_ids=input_ids, position_ids=position_ids, use_cache=False).last_hidden_state[0]
+    supervised = (targets != IGNORED).nonzero()[:, 0]
+    return supervised_loss(hidden[supervised], output.weight, output.bias, targets[supervised])
+
+
+def _loss_alone(output: OutputLayer, row: Tensor) -> Tensor:
+    logits = output.causal(input_ids=row[None], use_cache=False).logits[0, :-1].float()
+    return functional.cross_entropy(logits, row[1:], reduction="sum")
+
+
+def _take_packed_records(output: OutputLayer) -> Callable[[], None]:
+    """Let the model itself give the loss of packed records, so that it may be wrapped for several devices."""
+    usual = output.causal.forward
+
+    def forward(
+        self: Any,
+        *args: Any,
+        input_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        packed_targets: Tensor | None = None,
+        **options: Any,
+    ) -> Any:
+        if packed_targets is None or input_ids is None or position_ids is None:
+            return usual(*args, input_ids=input_ids, position_ids=position_ids, **options)
+        return _packed_loss(output, input_ids, position_ids, packed_targets)
+
+    output.causal.forward = types.MethodType(forward, output.causal)
+
+    def restore() -> None:
+        del output.causal.__dict__["forward"]
+
+    return restore
