@@ -40,6 +40,25 @@ def ours(path: Path) -> list[str]:
     return [document["content"] for document in PDFParser().parse(path)]
 
 
+def score_other_kinds(args: argparse.Namespace, work: Path) -> None:
+    """Print how our Markdown and text files score; their probes ask for metadata, which only records hold."""
+    sys.path.insert(0, str(ROOT))
+    from document_processing import parser_for
+
+    manifest = json.loads((args.folder / "MANIFEST.json").read_text(encoding="utf-8"))
+    for kind, name in (("md", "Markdown"), ("txt", "text")):
+        output = work / kind
+        output.mkdir()
+        with (output / "records.jsonl").open("w", encoding="utf-8") as records:
+            for entry in manifest["files"]:
+                if entry["kind"] == kind:
+                    for document in parser_for(entry["file"]).parse(args.folder / entry["file"]):
+                        records.write(json.dumps(document) + "\n")
+        found = score(args, output, kind)
+        shown = {key: found[key] for key in ("docs", "sent_strict", "exact", "probe_rate", "probes") if key in found}
+        print(f"ours, {name}: {json.dumps(shown)}")
+
+
 def pypdfium2(path: Path) -> list[str]:
     """The text layer as pdfium gives it."""
     import pypdfium2 as library
@@ -191,6 +210,7 @@ def compare(tools: Sequence[str], args: argparse.Namespace) -> None:
                 costs[tool].append(json.loads((output / "cost.json").read_text(encoding="utf-8")))
         for tool in tools:
             quality[tool] = score(args, Path(work) / tool)
+        score_other_kinds(args, Path(work))
     with_tables = {entry["id"] for entry in entries if any("table" in test for test in entry["tests"])}
     prose = {entry["id"] for entry in entries} - with_tables
     print(f"{len(entries)} files, {sum(pages.values())} pages, {args.rounds} rounds; x: times {BASE}")
@@ -224,16 +244,16 @@ def page_counts(folder: Path, entries: Sequence[dict[str, Any]]) -> dict[str, in
     return {entry["id"]: len(library.PdfDocument(folder / entry["file"])) for entry in entries}
 
 
-def score(args: argparse.Namespace, output: Path) -> dict[str, Any]:
+def score(args: argparse.Namespace, output: Path, kind: str = "pdf") -> dict[str, Any]:
     """What the scorer says of the records of one tool."""
     command = [sys.executable, str(args.scorer), str(args.folder / "MANIFEST.json"), str(output / "records.jsonl")]
     subprocess.run(
-        [*command, "--kind", "pdf", "--fast", "--json", str(output / "score.json")],
+        [*command, "--kind", kind, "--fast", "--json", str(output / "score.json")],
         check=True,
         stdout=subprocess.DEVNULL,
     )
     found = json.loads((output / "score.json").read_text(encoding="utf-8"))
-    return dict(found["aggregate"]["pdf"])
+    return dict(found["aggregate"][kind])
 
 
 if __name__ == "__main__":
