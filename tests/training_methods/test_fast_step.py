@@ -197,7 +197,7 @@ def test_passes_hold_every_record_once_and_are_no_longer_than_allowed(lengths, m
         for ids, positions, targets in zip(
             each.input_ids[0].split(list(each.lengths)),
             each.position_ids[0].split(list(each.lengths)),
-            each.targets.split(list(each.lengths)),
+            each.targets[0].split(list(each.lengths)),
             strict=True,
         ):
             found.append((int(ids[0]), len(ids)))

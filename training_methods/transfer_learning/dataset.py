@@ -15,6 +15,8 @@ from transformers import PreTrainedTokenizerBase
 from shared_utils.errors import DataValidationError
 from shared_utils.prompt_formats import IGNORED, EncodedRecord, encode_record, encode_text
 from shared_utils.records import Record
+from training_methods.transfer_learning.fast_step.output_layer import find_output_layer
+from training_methods.transfer_learning.fast_step.supervised_loss import supervised_loss
 
 
 @dataclass(frozen=True)
@@ -154,18 +156,22 @@ def held_out_loss(
     """
     was_training = model.training
     model.eval()
+    output = find_output_layer(model)
     device = next(model.parameters()).device
     total, tokens = 0.0, 0
     for batch in _batches(dataset, collator, batch_size, max_batches):
+        inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
         labels = batch["labels"][:, 1:].to(device)  # (batch, tokens - 1)
-        logits = model(
-            input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False
-        ).logits[:, :-1]
-        losses = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        supervised = labels != IGNORED
+        if output is not None:
+            # Logits of a large vocabulary would take more memory than all the rest.
+            hidden = output.decoder(**inputs, use_cache=False).last_hidden_state[:, :-1]
+            losses = supervised_loss(hidden[supervised], output.weight, output.bias, labels[supervised])
+        else:
+            logits = model(**inputs, use_cache=False).logits[:, :-1]
+            losses = torch.nn.functional.cross_entropy(logits[supervised].float(), labels[supervised], reduction="sum")
         total += float(losses)
-        tokens += int((labels != IGNORED).sum())
+        tokens += int(supervised.sum())
     model.train(was_training)
     return total / tokens if tokens else float("nan")
 

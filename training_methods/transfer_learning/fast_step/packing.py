@@ -18,7 +18,7 @@ class PackedRecords:
     Attributes:
         input_ids: (1, tokens).
         position_ids: (1, tokens), from 0 in each record.
-        targets: (tokens,) the token that follows each one, or `IGNORED`.
+        targets: (1, tokens), the token that follows each one, or `IGNORED`.
         lengths: tokens of each record.
     """
 
@@ -75,7 +75,8 @@ def padded_passes(
 ) -> list[dict[str, Tensor]]:
     """The records of a step in padded batches, about equally long ones together.
 
-    Each has `input_ids`, `attention_mask` and `labels` of shape (records, longest).
+    Each has `input_ids`, `attention_mask` and `targets` (the token that follows each one, or `IGNORED`) of shape
+    (records, longest).
     """
     inputs, labels = _split(step)
     order = sorted(range(len(inputs)), key=lambda index: (-len(inputs[index]), index))
@@ -91,7 +92,7 @@ def padded_passes(
         {
             "input_ids": pad([inputs[i] for i in batch], batch_first=True, padding_value=pad_token_id),
             "attention_mask": pad([torch.ones_like(inputs[i]) for i in batch], batch_first=True),
-            "labels": pad([labels[i] for i in batch], batch_first=True, padding_value=IGNORED),
+            "targets": pad([_next_tokens(labels[i]) for i in batch], batch_first=True, padding_value=IGNORED),
         }
         for batch in batches
     ]
@@ -99,13 +100,16 @@ def padded_passes(
 
 def pack(inputs: Sequence[Tensor], labels: Sequence[Tensor]) -> PackedRecords:
     """Records end to end; `labels` are those of the tokens themselves, `targets` those of the next ones."""
-    targets = torch.cat([torch.cat([label[1:], label.new_tensor([IGNORED])]) for label in labels])
     return PackedRecords(
         input_ids=torch.cat(list(inputs))[None],
         position_ids=torch.cat([torch.arange(len(row), device=row.device) for row in inputs])[None],
-        targets=targets,
+        targets=torch.cat([_next_tokens(row) for row in labels])[None],
         lengths=tuple(len(row) for row in inputs),
     )
+
+
+def _next_tokens(labels: Tensor) -> Tensor:
+    return torch.cat([labels[1:], labels.new_tensor([IGNORED])])
 
 
 def _split(step: dict[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -74,8 +74,8 @@ class FastStep:
             if self._fuse:
                 undo.callback(fuse_lora_layers(self._model))
                 undo.callback(lean_modules(self._model))
-            if self.is_packed and self._output is not None:
-                undo.callback(_take_packed_records(self._output))
+            if self._output is not None:
+                undo.callback(_give_losses(self._output))
             yield
 
     def passes(self, step: dict[str, Tensor]) -> list[Pass]:
@@ -98,16 +98,15 @@ class FastStep:
             records: from `passes`; to be called within `active` and `keeping_apart`.
         """
         if isinstance(records, PackedRecords):
-            loss: Tensor = model(
-                input_ids=records.input_ids, position_ids=records.position_ids, packed_targets=records.targets
-            )
+            inputs, targets = {"input_ids": records.input_ids, "position_ids": records.position_ids}, records.targets
+        else:
+            inputs, targets = {name: records[name] for name in ("input_ids", "attention_mask")}, records["targets"]
+        if self._output is not None:
+            loss: Tensor = model(**inputs, supervised_targets=targets)
             return loss
-        logits = model(
-            input_ids=records["input_ids"], attention_mask=records["attention_mask"], use_cache=False
-        ).logits[:, :-1]
-        goals = records["labels"][:, 1:]
+        logits = model(**inputs, use_cache=False).logits
         return functional.cross_entropy(
-            logits.flatten(0, 1).float(), goals.flatten(), ignore_index=IGNORED, reduction="sum"
+            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
 
     @torch.no_grad()
@@ -123,7 +122,8 @@ class FastStep:
             alone = sum(float(_loss_alone(output, row)) for row in rows)
             packed = pack(rows, rows)
             with _kept_apart(output, packed):
-                together = float(_packed_loss(output, packed.input_ids, packed.position_ids, packed.targets))
+                inputs = {"input_ids": packed.input_ids, "position_ids": packed.position_ids}
+                together = float(_loss_of(output, packed.targets, inputs))
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError):
             return False
         finally:
@@ -137,9 +137,9 @@ def _kept_apart(output: OutputLayer, records: PackedRecords) -> AbstractContextM
     return attention.records_of_lengths(output.causal.config, records.lengths)
 
 
-def _packed_loss(output: OutputLayer, input_ids: Tensor, position_ids: Tensor, targets: Tensor) -> Tensor:
-    hidden = output.decoder(input_ids=input_ids, position_ids=position_ids, use_cache=False).last_hidden_state[0]
-    supervised = (targets != IGNORED).nonzero()[:, 0]
+def _loss_of(output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor | None]) -> Tensor:
+    hidden = output.decoder(**inputs, use_cache=False).last_hidden_state
+    supervised = targets != IGNORED
     return supervised_loss(hidden[supervised], output.weight, output.bias, targets[supervised])
 
 
@@ -148,21 +148,23 @@ def _loss_alone(output: OutputLayer, row: Tensor) -> Tensor:
     return functional.cross_entropy(logits, row[1:], reduction="sum")
 
 
-def _take_packed_records(output: OutputLayer) -> Callable[[], None]:
-    """Let the model itself give the loss of packed records, so that it may be wrapped for several devices."""
+def _give_losses(output: OutputLayer) -> Callable[[], None]:
+    """Let the model itself give the loss of its targets, so that it may be wrapped for several devices."""
     usual = output.causal.forward
 
     def forward(
         self: Any,
         *args: Any,
         input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        packed_targets: Tensor | None = None,
+        supervised_targets: Tensor | None = None,
         **options: Any,
     ) -> Any:
-        if packed_targets is None or input_ids is None or position_ids is None:
-            return usual(*args, input_ids=input_ids, position_ids=position_ids, **options)
-        return _packed_loss(output, input_ids, position_ids, packed_targets)
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+        if supervised_targets is None:
+            return usual(*args, **inputs, **options)
+        return _loss_of(output, supervised_targets, inputs)
 
     output.causal.forward = types.MethodType(forward, output.causal)
 
