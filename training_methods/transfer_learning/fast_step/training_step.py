@@ -5,6 +5,7 @@ What a model's architecture does not allow is left out, after a try on the model
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -137,7 +138,7 @@ def _kept_apart(output: OutputLayer, records: PackedRecords) -> AbstractContextM
     return attention.records_of_lengths(output.causal.config, records.lengths)
 
 
-def _loss_of(output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor | None]) -> Tensor:
+def _loss_of(output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor]) -> Tensor:
     hidden = output.decoder(**inputs, use_cache=False).last_hidden_state
     supervised = targets != IGNORED
     return supervised_loss(hidden[supervised], output.weight, output.bias, targets[supervised])
@@ -152,6 +153,7 @@ def _give_losses(output: OutputLayer) -> Callable[[], None]:
     """Let the model itself give the loss of its targets, so that it may be wrapped for several devices."""
     usual = output.causal.forward
 
+    @functools.wraps(type(output.causal).forward)  # generation looks at what the model takes
     def forward(
         self: Any,
         *args: Any,
@@ -161,7 +163,8 @@ def _give_losses(output: OutputLayer) -> Callable[[], None]:
         supervised_targets: Tensor | None = None,
         **options: Any,
     ) -> Any:
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+        given = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+        inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
         if supervised_targets is None:
             return usual(*args, **inputs, **options)
         return _loss_of(output, supervised_targets, inputs)
