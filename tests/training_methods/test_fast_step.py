@@ -96,6 +96,16 @@ def test_loss_and_gradients_are_those_of_one_record_at_a_time(architecture, lora
     assert step.is_packed == (architecture != "gemma2")
 
 
+@pytest.mark.parametrize("architecture", ["llama", "mistral"])
+def test_long_records_take_the_attention_of_the_library(architecture, monkeypatch):
+    model, rows = model_of(architecture), records()
+    _, total, expected = fast_loss_and_gradients(model, rows)
+    monkeypatch.setattr(attention, "LONGEST_EXPLICIT", 4)
+    _, again, found = fast_loss_and_gradients(model, rows)
+    assert again == pytest.approx(total, rel=1e-6)
+    assert all(torch.allclose(found[name], expected[name], atol=1e-4) for name in expected)
+
+
 def test_what_a_model_does_not_allow_is_left_out_and_named():
     """Gemma 2 caps its logits: they are more than a product."""
     step = FastStep(model_of("gemma2"), most_tokens=16, most_records=3, pad_token_id=0)

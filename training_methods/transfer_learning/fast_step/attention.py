@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 NAME = "packed_records"
+LONGEST_EXPLICIT = 1024  # tokens of a record whose attention weights are held at once
 
 # The forward pass of a model hands no lengths down to its layers, and recomputed layers run when it is over.
 _lengths: list[int] = []
@@ -71,19 +74,80 @@ def packed_attention(
     """
     if softcap is not None:
         raise ValueError("attention with a cap is not known here")
-    groups = query.shape[1] // key.shape[1]
-    outputs: list[Tensor] = []
     parts = zip(query.split(_lengths, dim=2), key.split(_lengths, dim=2), value.split(_lengths, dim=2), strict=True)
+    outputs: list[Tensor] = []
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     for queries, keys, values in parts:
-        if groups > 1:
-            keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
-        length = queries.shape[2]
-        window = _window_mask(length, sliding_window, queries) if sliding_window and sliding_window < length else None
-        attended = functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=window, dropout_p=dropout, is_causal=window is None, scale=scaling
-        )
-        outputs.append(attended.transpose(1, 2))
+        if queries.shape[2] <= LONGEST_EXPLICIT and not dropout:
+            outputs.append(_RecordAttention.apply(queries[0], keys[0], values[0], scale, sliding_window)[None])
+        else:
+            outputs.append(_library_attention(queries, keys, values, scale, dropout, sliding_window))
     return torch.cat(outputs, dim=1), None
+
+
+class _RecordAttention(torch.autograd.Function):
+    """Attention of one short record as matrix products; the weights are computed again in the backward pass.
+
+    The queries of all heads that share keys stand in the rows of one product. On a processor the backward pass
+    of the library's attention takes several times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None) -> Tensor:
+        heads, length, size = query.shape
+        groups = heads // key.shape[0]
+        stacked = query.reshape(key.shape[0], groups * length, size)
+        mask = _mask(length, groups, window, query)
+        weights = torch.softmax(torch.baddbmm(mask, stacked, key.transpose(1, 2), alpha=scale), -1)
+        ctx.save_for_backward(stacked, key, value)
+        ctx.scale, ctx.window, ctx.heads = scale, window, heads
+        return torch.bmm(weights, value).view(heads, length, size).transpose(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        stacked, key, value = ctx.saved_tensors
+        length, size = key.shape[1], key.shape[2]
+        groups = ctx.heads // key.shape[0]
+        mask = _mask(length, groups, ctx.window, key)
+        weights = torch.softmax(torch.baddbmm(mask, stacked, key.transpose(1, 2), alpha=ctx.scale), -1)
+        outer = gradients[0].transpose(0, 1).reshape(key.shape[0], groups * length, size)
+        to_value = torch.bmm(weights.transpose(1, 2), outer)
+        slope = torch.bmm(outer, value.transpose(1, 2))
+        # The derivative of the softmax: w * (s - sum(w * s)).
+        to_scores = weights * (slope - (weights * slope).sum(-1, keepdim=True))
+        to_query = torch.bmm(to_scores, key).mul_(ctx.scale).view(ctx.heads, length, size)
+        to_key = torch.bmm(to_scores.transpose(1, 2), stacked).mul_(ctx.scale)
+        return to_query, to_key, to_value, None, None
+
+
+@lru_cache(maxsize=24)  # a pass holds few lengths, and every layer asks for all of them
+def _causal_mask(length: int, groups: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(1, groups * length, length): 0 where a token may look, else minus infinity."""
+    places = torch.arange(length, device=device)
+    distance = places[:, None] - places
+    allowed = (distance >= 0) & (distance < (window or length))
+    mask = torch.zeros(length, length, dtype=dtype, device=device).masked_fill_(~allowed, float("-inf"))
+    return mask.repeat(groups, 1)[None]
+
+
+def _mask(length: int, groups: int, window: int | None, like: Tensor) -> Tensor:
+    shorter = window if window and window < length else None
+    return _causal_mask(length, groups, shorter, like.dtype, like.device)
+
+
+def _library_attention(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float, sliding_window: int | None
+) -> Tensor:
+    """The same by PyTorch's own function, which keeps no weights: for long records, and for dropout."""
+    groups, length = query.shape[1] // key.shape[1], query.shape[2]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    window = _window_mask(length, sliding_window, query) if sliding_window and sliding_window < length else None
+    attended = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=window, dropout_p=dropout, is_causal=window is None, scale=scale
+    )
+    return attended.transpose(1, 2)
 
 
 def _window_mask(length: int, window: int, like: Tensor) -> Tensor:
