@@ -61,8 +61,9 @@ class RstParser(DocumentParser):
 def _sections(titles: Sequence[_Title], line_count: int) -> Iterator[tuple[_Title | None, int, int]]:
     """Heading, first line and end of each section; what stands before the first has no heading."""
     yield None, 0, titles[0].first_line if titles else line_count
-    for title, following in zip(titles, [*titles[1:], None], strict=True):
-        yield title, title.first_line, following.first_line if following else line_count
+    ends = [*(title.first_line for title in titles[1:]), line_count]
+    for title, end in zip(titles, ends, strict=False):  # without titles one end is too many
+        yield title, title.first_line, end
 
 
 def _titles(lines: Sequence[str]) -> Iterator[_Title]:
