@@ -141,51 +141,6 @@ def test_a_notebook_is_its_markdown_and_its_code(tmp_path):
     assert {document["type"] for document in documents} == {"notebook"}
 
 
-RST = """\
-=====
-Guide
-=====
-
-Intro, with a table:
-
-===== =====
-A     B
-===== =====
-
-.. _label:
-
-The :mod:`os` module
---------------------
-Text::
-
-    Title
-    =====
-
-Next
-----
-| a line
-|
-| block
-
-========
-Part two
-========
-End.
-"""
-
-
-def test_sections_of_restructuredtext_keep_their_text_as_written(tmp_path):
-    documents = parsed(written(tmp_path / "a.rst", RST))
-    assert [document["metadata"]["heading_path"] for document in documents] == [
-        ["Guide"],
-        ["Guide", "The os module"],
-        ["Guide", "Next"],
-        ["Part two"],
-    ]
-    assert documents[1]["content"] == "## The os module\n\nText::\n\n    Title\n    ====="
-    assert (documents[1]["metadata"]["line_start"], documents[1]["metadata"]["line_end"]) == (13, 18)
-
-
 def test_source_code_is_text_with_its_language(tmp_path):
     (document,) = parsed(written(tmp_path / "a.rs", "fn main() {}\n"))
     assert (document["type"], document["content"]) == ("text", "fn main() {}")
