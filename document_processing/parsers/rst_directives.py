@@ -41,6 +41,7 @@ LABELS = {
     "seealso": "See also",
     "availability": "Availability",
     "impl-detail": "Implementation detail",
+    "audit-event": "Auditing event",
 }
 # The argument begins with one version, or two.
 VERSIONS = {
