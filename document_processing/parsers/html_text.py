@@ -94,7 +94,7 @@ class _Reader:
         if name == "br":
             self._text.append("\n")
         elif name == "img":
-            self._add(element.get("alt"))
+            self._add(_alternative(element))
         elif name == "math":
             self._add(_formula(element))
         elif name in _CODE:
@@ -182,11 +182,17 @@ def _visible_text(element: _Element) -> Iterator[str]:
         if name == "math":
             yield _formula(current)
         elif name == "img":
-            yield current.get("alt") or ""
+            yield _alternative(current)
         elif current is element or not is_hidden(current):
             yield current.text or ""
             for child in reversed(current):
                 pending += [(None, child.tail or ""), (child, "")]
+
+
+def _alternative(image: _Element) -> str:
+    """The text in the place of an image; some generators write its address there."""
+    text = image.get("alt") or ""
+    return "" if text and (image.get("src") or "").endswith(text) else text
 
 
 def _is_data(table: _Element) -> bool:
