@@ -72,6 +72,8 @@ def read_front_matter(text: str) -> FrontMatter:
         values = handler.load(block)
         if isinstance(values, str):
             return FrontMatter()  # a paragraph between two rules
+        if values is None:
+            return FrontMatter(lines=lines)  # comments only
         if not isinstance(values, dict):
             raise _NotUsableError(f"it is a {type(values).__name__}, not a mapping")
         return FrontMatter(values=_json_safe_mapping(values), lines=lines)

@@ -19,7 +19,7 @@ _ADMONITIONS = word_set(
 _BODY_INDENT = 4  # of `!!!`, `???` and `===`
 _ANY = re.compile(
     r"///|!!!|\?\?\?|===|:::|\[!|\{\{[<%]|\{[%*:#.]|\{ ?[#.\w-]+[= }]|\{\w[\w:-]*\}`|--8<--|"
-    r":(?:material|octicons|fontawesome|simple)-|^\(|\[TOC\]|\[\[_?toc_?\]\]|```|~~~",
+    r":(?:material|octicons|fontawesome|simple)-|^\(|<!-- md:|\[TOC\]|\[\[_?toc_?\]\]|```|~~~",
     re.IGNORECASE | re.MULTILINE,
 )
 _FENCE = re.compile(r"(?P<indent>[ >]*)(?:[-*+] +|\d{1,3}[.)] +)?(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
@@ -29,7 +29,7 @@ _MYST_TITLED = frozenset({"admonition", "dropdown", "tab-item", "topic"})
 _INDENTED = re.compile(
     r'(?P<indent> *)(?:!!!|\?\?\?\+?|===[!+]?)(?: +(?P<type>[a-z][\w -]*?))?(?: *"(?P<title>.*)")? *$'
 )
-_SLASHES = re.compile(r"(?P<indent> *)(?P<mark>/{3,}) +(?P<type>[a-z][a-z-]*) *(?:\|(?P<title>.*))?$")
+_SLASHES = re.compile(r"(?P<indent> *)(?P<mark>/{3,}) +(?P<type>[A-Za-z][a-z-]*) *(?:\|(?P<title>.*))?$")
 _SLASHES_END = re.compile(r" *(?P<mark>/{3,}) *$")
 _SLASHES_WITHOUT_LABEL = frozenset({"html", "define", "latex", "caption", "figure-caption"})
 _COLONS = re.compile(r"(?P<indent>[ >]*):{3,} *(?P<type>[a-z][a-z-]*)?(?P<rest>(?:[\s{\[].*)?)$", re.IGNORECASE)
@@ -40,18 +40,22 @@ _OPTION = re.compile(r" +[a-z_]+:.*$|:[a-z-]+:(?: .*)?$")
 _DROPPED_LINE = re.compile(
     r" *(?:--8<--.*|-{1,}8<-{1,} *\".*|\{\*.*\*\}|\[TOC\]|\[\[_?toc_?\]\]|\([\w:.-]+\)=|\{:[^{}]*\}) *$", re.IGNORECASE
 )
-_ATTRIBUTE = r"(?:[#.][A-Za-z_][\w:.-]*|[\w:-]+=(?:\"[^\"]*\"|'[^']*'))"
+_ATTRIBUTE = r"(?:data-[\w-]+|[#.][A-Za-z_][\w:.-]*|[\w:-]+=(?:\"[^\"]*\"|'[^']*'))"
 _MARKUP = re.compile(
     r"(?P<code>(?<!`)(?P<ticks>`+)(?!`)[^\n]*?[^`](?P=ticks)(?!`))"
+    r"|<!-- md:(?:setting|option|feature|extension|plugin) (?:config\.)?(?P<shown>[\w.-]+) -->"
     r"|\{\{(?P<hugo>[<%])[^\n]*?(?(hugo)[>%])\}\}"
     r"|\{%[-+]? ?[a-z][^{}\n]*?%\}"
     r"|(?P<icon>:(?:material|octicons|fontawesome|simple)-[a-z0-9-]+:[ ]?)"
-    rf"|(?:(?<=[)\]`*_\"])|(?<=\s))\{{(?::[^{{}}\n]*|\s*{_ATTRIBUTE}(?:\s+(?:{_ATTRIBUTE}|[\w-]+(?:=[\w./:-]+)?))*\s*)\}}"
+    rf"|(?:^|(?<=[)\]`*_\":])|(?<=\s))\{{(?::[^{{}}\n]*|\s*{_ATTRIBUTE}(?:\s+(?:{_ATTRIBUTE}|[\w-]+(?:=[\w./:-]+)?))*\s*)\}}"
     r"|\{[a-z][\w:-]*\}(?=`)"
 )
 _CODE_TAG = re.compile(
     r" *\{\{[<%] *(?P<end>/)? *(?:code-toggle|highlight|code)\b *(?P<language>[a-z]*\b(?!=))?[^\n]*(?<!/)[>%]\}\} *$"
 )
+_OPEN_TAG = re.compile(r"\{\{[<%][^>%]*$")
+_TAG_END = re.compile(r"[>%]\}\}")
+LONGEST_TAG = 20  # lines
 _MODULE_LINE = re.compile(
     r"(?:import (?:.* from )?['\"].*['\"]|import .* from ['\"].*['\"]|export (?:const|default) .*);? *$"
 )
@@ -77,6 +81,7 @@ class _Rewriter:
         self._fence_depth = 0
         self._texts: list[str] = []  # fences of MyST that hold text
         self._code_tag = False
+        self._tag_end = -1  # line on which the tag ends that is open
         self._drops_options = False  # behind a line that may have some
         ends = [(number, end["mark"]) for number, line in enumerate(lines) if (end := _SLASHES_END.match(line))]
         self._last_end = {mark: number for number, mark in ends}
@@ -94,6 +99,10 @@ class _Rewriter:
         line = line[_BODY_INDENT * len(self._blocks) :] if self._blocks else line
         if self._fence or self._is_fence(line):
             return self._code_line(line)
+        if number < self._tag_end:
+            return ""
+        if number == self._tag_end:
+            line = _TAG_END.split(line, maxsplit=1)[-1]
         if self._drops_options and _OPTION.match(line):
             return ""
         self._drops_options = False
@@ -102,9 +111,9 @@ class _Rewriter:
         if not _ANY.search(line):
             return line
         opened = self._opened(number, line)
-        if opened is not None:
-            return opened
-        return _MARKUP.sub(lambda found: found["code"] or "", line).rstrip() if "{" in line or ":" in line else line
+        line = line if opened is None else opened
+        line = _MARKUP.sub(lambda found: found["code"] or found["shown"] or "", line).rstrip()
+        return self._without_open_tag(number, line) if "{{" in line else line
 
     def _is_fence(self, line: str) -> bool:
         return _FENCE.match(line) is not None or _CODE_TAG.match(line) is not None
@@ -166,6 +175,15 @@ class _Rewriter:
         if colons:
             return colons["indent"] + _colons_label(colons) if colons["type"] else ""
         return None
+
+    def _without_open_tag(self, number: int, line: str) -> str:
+        """The line without a tag of Hugo that ends in one of the next lines, which are left out."""
+        start = _OPEN_TAG.search(line)
+        if start is None or "`" in line:
+            return line
+        following = enumerate(self._lines[number + 1 : number + 1 + LONGEST_TAG], start=number + 1)
+        self._tag_end = next((place for place, text in following if _TAG_END.search(text)), -1)
+        return line[: start.start()].rstrip() if self._tag_end > number else line
 
     def _has_body(self, number: int, indent: int) -> bool:
         """The next line that is not blank is indented as the body of a block is."""

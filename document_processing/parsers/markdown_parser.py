@@ -105,7 +105,8 @@ class MarkdownParser:
         for section in sections:
             if section.heading is not None:
                 path = [above for above in path if above[0] < section.level]
-                path.append((section.level, renderer.heading(section.heading.content)))
+                named = renderer.heading(section.heading.content)
+                path += [(section.level, named)] if named else []
             content = _render(section, renderer, body_lines)
             if content:
                 first, last = _visible_lines(section, body_lines)

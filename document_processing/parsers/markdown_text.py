@@ -25,7 +25,7 @@ MOST_INLINE_MARKS = 4_000
 _INLINE_MARK = re.compile(r"[\\`*_\[\]<>&!~$]")
 _LINE_JOINT = re.compile(r"[ \t]*\n[ \t]*")
 _ATTRIBUTES = re.compile(r"\s*\{\s*(?:[#.:]|[\w-]+=[\"'])[^{}\n]*\}\s*$")  # "# Title { #anchor }" of MkDocs and Pandoc
-_REFERENCE = re.compile(r"(?<![\w\])!\\`])\[(?P<text>(?:[^\[\]`\n]|`[^`\n]*`){1,200})\]\[(?P<name>[\w.:#/ -]{1,100})\]")
+_REFERENCE = re.compile(r"(?<![\w\])!\\`])\[(?P<text>(?:[^\[\]`]|`[^`\n]*`){1,200})\]\[(?P<name>[\w.:#/ -]{0,100})\]")
 _MATH = re.compile(r"\$\$.+?\$\$|\$(?=\S)[^$\n]*?(?<=\S)\$(?!\d)|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
 _LONGEST_FORMULA = 2_000  # characters
 _HIDDEN_ELEMENT = re.compile(r"<(script|style|template)\b", re.IGNORECASE)
@@ -166,7 +166,8 @@ class _Writer:
         elif token.type == "inline":
             before = self._tokens[position - 1]
             if before.type == "heading_open":
-                self._block(["#" * int(before.tag[1:]) + " " + self._renderer.heading(token.content)])
+                heading = self._renderer.heading(token.content)
+                self._block(["#" * int(before.tag[1:]) + " " + heading] if heading else [])
             else:
                 self._block(self._renderer.inline(token.content).split("\n"), is_tight=before.hidden)
         elif token.type == "fence" and self._keep_code:

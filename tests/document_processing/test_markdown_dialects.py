@@ -32,6 +32,10 @@ def rewritten(text: str) -> str:
         ('[a](b){ .md-button target=_blank } and :material-check: ![c](d){ width="9" }', "[a](b) and ![c](d)"),
         ("# Title {#anchor}\n\n[x]({{< ref \"y\" >}}) {{% param %}}end {% raw %}.", "# Title\n\n[x]() end ."),
         ('{{< code-toggle file=hugo >}}\na = "{{< b >}}"\n{{< /code-toggle >}}', '```\na = "{{< b >}}"\n```'),
+        ('=== ":octicons-file-16: `a.html`"\n\n    Text.', "`a.html`:\n\nText."),
+        ("- :material-x:{ .lg .middle } **T**\n\n{ .annotate }\n\n### H { data-x }", "- **T**\n\n\n\n### H"),
+        ('A.\n{{< img\n  src="x.png"\n>}}\nB.', "A.\n\n\n\nB."),
+        ("#### <!-- md:setting config.pages -->", "#### pages"),
     ],
 )  # fmt: skip
 def test_additions_of_documentation_tools_become_text(markup: str, text: str):
@@ -71,3 +75,14 @@ def test_links_into_the_index_of_a_tool_keep_their_text(tmp_path: Path):
     (document,) = MarkdownParser().parse(path)
     assert document["content"] == "Set url or b in x[i][j]."
     assert document["metadata"]["links"] == ["https://x.y"]
+
+
+def test_a_heading_without_text_names_no_section(tmp_path: Path):
+    """It holds only a comment or an anchor; the text below it belongs to the headings above."""
+    path = tmp_path / "a.md"
+    path.write_text("# One\n\n## <!-- anchor -->\n\nText.\n", encoding="utf-8")
+    documents = MarkdownParser().parse(path)
+    assert [(d["content"], d["metadata"]["heading_path"]) for d in documents] == [
+        ("# One", ["One"]),
+        ("Text.", ["One"]),
+    ]
