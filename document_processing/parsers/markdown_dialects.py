@@ -46,7 +46,7 @@ _MARKUP = re.compile(
     r"|<!-- md:(?:setting|option|feature|extension|plugin) (?:config\.)?(?P<shown>[\w.-]+) -->"
     r"|\{\{(?P<hugo>[<%])[^\n]*?(?(hugo)[>%])\}\}"
     r"|\{%[-+]? ?[a-z][^{}\n]*?%\}"
-    r"|(?P<icon>:(?:material|octicons|fontawesome|simple)-[a-z0-9-]+:[ ]?)"
+    r"|(?P<icon>:(?:material|octicons|fontawesome|simple)-[a-z0-9-]+:(?:\{[^{}\n]*\})? ?)"
     rf"|(?:^|(?<=[)\]`*_\":])|(?<=\s))\{{(?::[^{{}}\n]*|\s*{_ATTRIBUTE}(?:\s+(?:{_ATTRIBUTE}|[\w-]+(?:=[\w./:-]+)?))*\s*)\}}"
     r"|\{[a-z][\w:-]*\}(?=`)"
 )
