@@ -65,7 +65,7 @@ def read_front_matter(text: str) -> FrontMatter:
     except ValueError:
         return FrontMatter()  # nothing closes it
     # The body begins with the end of the line that closes the block.
-    lines = text[: len(text) - len(body)].count("\n") + 1
+    lines = text[: len(text) - len(body)].rstrip().count("\n") + 1
     try:
         if len(block) > MOST_BLOCK_CHARACTERS:
             raise _NotUsableError(f"it has {len(block):,} characters; the limit is {MOST_BLOCK_CHARACTERS:,}")

@@ -223,3 +223,22 @@ def test_an_unknown_tokenizer_is_a_configuration_error(tmp_path: Path):
     (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="is not a tokenizer file"):
         length_counter("tokens", str(tmp_path / "tokenizer.json"))
+
+
+def test_source_code_is_cut_at_empty_lines_and_keeps_its_indentation():
+    """A sentence in a comment is no place to cut, and a piece of a class stays what it is."""
+    text = "class A:\n    # One. Two.\n    x = 1\n\n    def f(self):\n        return 1\n\n    def g(self):\n        return 2\n"
+    chunks = [text[c.start : c.end] for c in split_text(text, counter_for("characters"), 45, 10, is_code=True)]
+    assert chunks == [
+        "class A:\n    # One. Two.\n    x = 1",
+        "    def f(self):\n        return 1",
+        "    def g(self):\n        return 2",
+    ]
+
+
+def test_code_that_is_too_long_is_cut_at_line_ends():
+    """And the next piece begins with its whole line."""
+    text = "".join(f"    line{number}()\n" for number in range(8))
+    chunks = [text[c.start : c.end] for c in split_text(text, counter_for("characters"), 40, 0, is_code=True)]
+    assert "\n".join(chunks) + "\n" == text
+    assert all(len(chunk) <= 40 and chunk.startswith("    line") for chunk in chunks)

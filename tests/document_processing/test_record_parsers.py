@@ -154,3 +154,11 @@ def test_every_suffix_has_a_parser_that_exists():
     known = KNOWN_SUFFIXES.split(", ")
     assert {".docx", ".zip"} <= set(known)
     assert ".rs" not in known
+
+
+def test_a_readme_without_suffix_is_read(tmp_path):
+    """So are other files that have none by custom; a file of any other name is not."""
+    (document,) = parsed(written(tmp_path / "README", "Read me."))
+    assert (document["type"], document["content"]) == ("text", "Read me.")
+    assert document_type("a/Makefile") == "text"
+    assert document_type("a/LICENSE") is document_type("a/core") is None
