@@ -32,6 +32,7 @@ _ITEM = re.compile(r" *(?:[-*+•‣]|(?:\d{1,3}|[A-Za-z]|#|[ivxlcIVXLC]{2,6})[.
 _AUTO_NUMBER = re.compile(r"^( *)#([.)]) ", re.MULTILINE)
 _FIELD = re.compile(r" *:(?P<name>[^:\s`](?:[^:\n`]*[^:\s`])?):(?: +(?P<text>.*)|$)")
 _OPTION_ITEM = re.compile(r" *(?:-\w|--\w|/\w).*\S {2,}\S")
+_DOCTEST_FLAGS = re.compile(r"(?<=\S)\s*#\s*doctest:\s*[+-][A-Z_]+(?:\s*,?\s*[+-][A-Z_]+)*\s*$")  # as Sphinx does
 _LINE_OF_BLOCK = re.compile(r"^( *)\|(?: |$)")
 
 
@@ -57,7 +58,7 @@ class RstText:
     def render(self, lines: Sequence[str]) -> str:
         """The text of a section without its heading; the addresses of its links are in `inline.links`."""
         self.inline.links = []
-        return "\n".join(self._render(lines)).strip("\n")
+        return "\n".join(self._render(_dedented(lines))).strip("\n")
 
     def _render(self, lines: Sequence[str]) -> list[str]:
         if self._depth == DEEPEST_NESTING:
@@ -279,7 +280,7 @@ def _language(argument: str) -> str:
 
 
 def _fence(lines: Sequence[str], language: str) -> list[str]:
-    code = "\n".join(line.rstrip() for line in _dedented(lines)).strip("\n")
+    code = "\n".join(_DOCTEST_FLAGS.sub("", line).rstrip() for line in _dedented(lines)).strip("\n")
     return fenced(code, language).split("\n") if code else []
 
 

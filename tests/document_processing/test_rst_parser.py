@@ -162,3 +162,9 @@ def test_hostile_text_loses_nothing_and_ends(parse, text: str):
 def test_deep_nesting_stays_as_written(parse):
     text = "".join(f"{'   ' * depth}.. note::\n\n" for depth in range(500))
     assert "inside" in parse(f"{text}{'   ' * 500}inside\n")[0]["content"]
+
+
+def test_flags_of_doctest_are_no_code(parse):
+    """Sphinx takes them out as well; a section that is indented as a whole is not."""
+    (document,) = parse("Guide\n=====\n\n   Text.\n\n   >>> f()  # doctest: +SKIP, +ELLIPSIS\n   1\n")
+    assert document["content"] == "# Guide\n\nText.\n\n```pycon\n>>> f()\n1\n```"
