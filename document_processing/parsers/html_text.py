@@ -30,7 +30,11 @@ _SPACE = re.compile(r"[ \t\n\r\f\xa0]+")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush|sourceCode)[-:\s]\s*([A-Za-z0-9+#]{1,20})(?:\s|$)")
 _NO_LANGUAGE = frozenset({"default", "none", "text", "plain", "notranslate", "source"})
 _LINE_NUMBERS = re.compile(r"\b(?:linenos?|line-?numbers?|gutter|lineno)\b", re.IGNORECASE)
-_MARKER = re.compile(r"\b(?:headerlink|anchor-?link|heading-?anchor|mw-editsection|sr-only-anchor)\b", re.IGNORECASE)
+_MARKER = re.compile(
+    r"\b(?:headerlink|anchor-?link|heading-?anchor|mw-editsection|sr-only-anchor|"
+    r"srclink|test-arrow|notable-traits(?:-tooltip)?)\b",
+    re.IGNORECASE,
+)
 
 
 def html_blocks(root: _Element) -> list[Block]:

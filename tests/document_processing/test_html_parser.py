@@ -106,3 +106,11 @@ def test_pages_of_a_documentation_generator_are_taken_whole(tmp_path):
     assert document["content"] == f"# Tea\n\n{(PROSE * 4).strip()}\n\npot\n\nHolds it.\n\nA cup\n\n[1] Or coffee."
     without_role = page.replace(' role="main"', "")
     assert parsed(tmp_path, without_role)[0]["content"] == document["content"]
+
+
+def test_the_title_is_the_heading_that_the_title_of_the_page_begins_with(tmp_path):
+    """Sites repeat their own name in a top heading of every page."""
+    page = (
+        f"<head><title>Tea - The Book</title></head><body><h1>The Book</h1><main><h1>Tea</h1><p>{PROSE * 4}</p></main>"
+    )
+    assert parsed(tmp_path, page)[0]["title"] == "Tea"
