@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from document_processing.parsers.html_text import html_blocks, name_of
-from document_processing.parsers.markup_trees import is_deeper_than
+from document_processing.parsers.markup_trees import is_deeper_than, parse_html
 from document_processing.parsers.sections import Block, cleaned
 from shared_utils.errors import missing_extra
 
@@ -37,6 +37,7 @@ _GENERATOR = re.compile(
 )
 # Menus and lists of pages, as generators mark them. They put footnotes into <aside>, so that one stays.
 _AROUND_DOCUMENTATION = frozenset({"nav", "footer", "form"})
+_SPHINX_CLASSES = frozenset({"documentwrapper", "sphinxsidebar", "rst-content"})
 _AROUND_ROLES = frozenset({"navigation", "search", "contentinfo", "doc-toc"})
 _AROUND_CLASSES = frozenset(
     {"sphinxsidebar", "related", "toctree-wrapper", "indextable", "toc-drawer", "prev-next-area"}
@@ -53,12 +54,16 @@ def main_blocks(root: _Element, page: str) -> list[Block]:
         root: the tree of the page; it is changed.
         page: its source.
     """
+    main = _marked_main(root)
+    if _is_documentation(root):
+        documentation = cleaned(html_blocks(_without_menus(_body(root) if main is None else main)))
+        if documentation:
+            return documentation
+        whole = parse_html(page)  # a page of nothing but lists, such as an index, is all of its lists
+        return cleaned(html_blocks(_body(whole))) if whole is not None else []
     everything = cleaned(html_blocks(_body(root)))
     if is_deeper_than(root, DEEPEST_TREE) or len(everything) > MOST_BLOCKS:
         return everything
-    main = _marked_main(root)
-    if _is_documentation(root):
-        return cleaned(html_blocks(_without_menus(_body(root) if main is None else main))) or everything
     found = _Triples(_main_text(page))
     is_marked = main is not None
     candidates = cleaned(html_blocks(_without_surroundings(_body(root) if main is None else main)))
@@ -136,13 +141,14 @@ def _marked_main(root: _Element) -> _Element | None:
 
 
 def _is_documentation(root: _Element) -> bool:
-    """A documentation generator says that it wrote the page."""
-    generators = (
-        element.get("content") or ""
-        for element in root.iter()
-        if name_of(element) == "meta" and (element.get("name") or "").lower() == "generator"
-    )
-    return any(_GENERATOR.search(generator) for generator in generators)
+    """A documentation generator says that it wrote the page, or the page has the frame of Sphinx."""
+    for element in root.iter():
+        if name_of(element) == "meta" and (element.get("name") or "").lower() == "generator":
+            if _GENERATOR.search(element.get("content") or ""):
+                return True
+        elif _SPHINX_CLASSES.intersection((element.get("class") or "").split()):
+            return True
+    return False
 
 
 def _without_menus(main: _Element) -> _Element:
