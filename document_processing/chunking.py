@@ -259,15 +259,21 @@ class _Packer:
 
     def _pieces(self, start: int, end: int, is_code: bool) -> Iterator[TextChunk]:
         """Cut what is longer than the limit; each piece is counted exactly."""
-        position = start
+        position = self._next_begin(start, end) if is_code else start
         while position < end:
             piece = self._first_piece(position, end, is_code)
             yield piece
-            position = piece.end
-            while position < end and self._text[position].isspace():
-                position += 1
-            if is_code and position < end:  # a line keeps its indentation
-                position = max(piece.end, self._text.rfind("\n", piece.end, position) + 1)
+            position = self._next_begin(piece.end, end, is_code)
+
+    def _next_begin(self, position: int, end: int, is_code: bool = True) -> int:
+        """The next visible character; of code the beginning of its line, unless it is indented very far."""
+        visible = position
+        while visible < end and self._text[visible].isspace():
+            visible += 1
+        is_line_start = position == 0 or self._text[position - 1] == "\n"
+        line_start = max(self._text.rfind("\n", position, visible) + 1, position if is_line_start else 0)
+        keeps_indent = is_code and visible < end and 0 <= visible - line_start <= self._limit // 4
+        return line_start if keeps_indent and line_start >= position else visible
 
     def _first_piece(self, start: int, end: int, is_code: bool) -> TextChunk:
         stop = min(end, start + self._limit * self._characters_per_unit)
