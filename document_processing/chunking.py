@@ -15,6 +15,7 @@ from document_processing.graphemes import is_joined
 from document_processing.length_counters import LengthCounter
 from document_processing.sentences import (
     Span,
+    code_spans,
     first_paragraph_end,
     last_paragraph_end,
     prose_spans,
@@ -55,11 +56,14 @@ class _Unit(NamedTuple):
     is_run: bool = False  # whole paragraphs, whose sentences nobody has looked for
 
 
-def split_text(text: str, counter: LengthCounter, chunk_size: int, overlap_size: int = 0) -> Iterator[TextChunk]:
+def split_text(
+    text: str, counter: LengthCounter, chunk_size: int, overlap_size: int = 0, *, is_code: bool = False
+) -> Iterator[TextChunk]:
     """The chunks of a text, in order.
 
     Without overlap they cover every visible character once. The overlap of a chunk with the one before
-    consists of whole sentences and is at most `overlap_size`.
+    consists of whole sentences and is at most `overlap_size`. Source code (`is_code`) is cut at empty lines,
+    else at line ends, and nothing of it is repeated.
 
     Raises:
         ConfigurationError: `overlap_size` is not smaller than `chunk_size`.
@@ -69,7 +73,7 @@ def split_text(text: str, counter: LengthCounter, chunk_size: int, overlap_size:
             f"overlap_size ({overlap_size}) must be smaller than chunk_size ({chunk_size})",
             hint="a tenth of chunk_size is common",
         )
-    return _Packer(text, counter, chunk_size, overlap_size).chunks()
+    return _Packer(text, counter, chunk_size, overlap_size, is_code).chunks()
 
 
 def _added(window: list[_Unit]) -> int:
@@ -77,8 +81,8 @@ def _added(window: list[_Unit]) -> int:
 
 
 class _Packer:
-    def __init__(self, text: str, counter: LengthCounter, chunk_size: int, overlap_size: int) -> None:
-        self._text, self._counter = text, counter
+    def __init__(self, text: str, counter: LengthCounter, chunk_size: int, overlap_size: int, is_code: bool) -> None:
+        self._text, self._counter, self._is_code = text, counter, is_code
         self._limit, self._overlap_limit = chunk_size, overlap_size
         self._window: list[_Unit] = []  # the chunk that is being filled
         self._characters_per_unit = CHARACTERS_PER_UNIT // 4  # guessed, then learnt from each piece
@@ -87,7 +91,7 @@ class _Packer:
 
     def chunks(self) -> Iterator[TextChunk]:
         # Where a length is told by two positions, sentences are looked for only where a chunk may end.
-        by_position = self._counter.adds_up and self._counter.counts_space
+        by_position = self._counter.adds_up and self._counter.counts_space and not self._is_code
         for unit in self._units_by_position() if by_position else self._units():
             if self._window and self._window_size + unit.joined_size > self._limit:
                 yield from self._emit()
@@ -214,7 +218,7 @@ class _Packer:
     def _units(self) -> Iterator[_Unit]:
         batch: list[Span] = []
         characters, behind = 0, 0
-        for span in sentence_spans(self._text):
+        for span in code_spans(self._text) if self._is_code else sentence_spans(self._text):
             if span.end - span.start > self._limit * MOST_CHARACTERS_PER_UNIT:
                 yield from self._sized(batch, behind)
                 yield from self._units_of_long(span, batch[-1].end if batch else behind)
@@ -255,13 +259,21 @@ class _Packer:
 
     def _pieces(self, start: int, end: int, is_code: bool) -> Iterator[TextChunk]:
         """Cut what is longer than the limit; each piece is counted exactly."""
-        position = start
+        position = self._next_begin(start, end) if is_code else start
         while position < end:
             piece = self._first_piece(position, end, is_code)
             yield piece
-            position = piece.end
-            while position < end and self._text[position].isspace():
-                position += 1
+            position = self._next_begin(piece.end, end, is_code)
+
+    def _next_begin(self, position: int, end: int, is_code: bool = True) -> int:
+        """The next visible character; of code the beginning of its line, unless it is indented very far."""
+        visible = position
+        while visible < end and self._text[visible].isspace():
+            visible += 1
+        is_line_start = position == 0 or self._text[position - 1] == "\n"
+        line_start = max(self._text.rfind("\n", position, visible) + 1, position if is_line_start else 0)
+        keeps_indent = is_code and visible < end and 0 <= visible - line_start <= self._limit // 4
+        return line_start if keeps_indent and line_start >= position else visible
 
     def _first_piece(self, start: int, end: int, is_code: bool) -> TextChunk:
         stop = min(end, start + self._limit * self._characters_per_unit)

@@ -49,6 +49,7 @@ _BORDER = re.compile(
 )
 _LINE_BREAK = re.compile(r"\n" + _NEW_LINE)
 _FENCE = re.compile(r"^[ \t]*+(?P<fence>`{3,}+|~{3,}+)(?P<rest>[^\n]*+)", re.MULTILINE)
+_LINES_OF_CODE = re.compile(r"^[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*", re.MULTILINE)
 _SPEECH_GOES_ON = re.compile(r"と|って|など")
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
 _WORD_BEFORE = re.compile(r"(\w+)\s\S*$")
@@ -82,6 +83,12 @@ def text_blocks(text: str) -> Iterator[Span]:
         yield fence
         position = fence.end
     yield Span(position, len(text))
+
+
+def code_spans(text: str) -> Iterator[Span]:
+    """The pieces of source code between empty lines, each with the indentation of its first line."""
+    for lines in _LINES_OF_CODE.finditer(text):
+        yield Span(lines.start(), lines.end(), is_code=True)
 
 
 def last_paragraph_end(text: str, start: int, end: int) -> int:

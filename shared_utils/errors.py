@@ -2,6 +2,7 @@
 
     LLMToolkitError
     ├── DocumentProcessingError     a document could not be read or converted
+    │   └── NoDocumentError         a file is left out on purpose: it holds nothing for people
     ├── TrainingError               training could not start or go on
     ├── ConfigurationError          wrong usage or settings; raised before any work starts
     └── DataValidationError         a record or an input breaks its format
@@ -32,6 +33,10 @@ class LLMToolkitError(Exception):
 
 class DocumentProcessingError(LLMToolkitError):
     """A document could not be read or converted."""
+
+
+class NoDocumentError(DocumentProcessingError):
+    """A file is left out on purpose: it can be read, but was made by a program for programs."""
 
 
 class TrainingError(LLMToolkitError):

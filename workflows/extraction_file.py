@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from document_processing.converters.instructions import instructions_of
 from document_processing.converters.lm_studio_converter import LMStudioConverter
 from document_processing.parsers.registry import document_type, parser_for
-from shared_utils.errors import DataValidationError, DocumentProcessingError, LLMToolkitError
+from shared_utils.errors import DataValidationError, DocumentProcessingError, LLMToolkitError, NoDocumentError
 from shared_utils.file_utils import sha256_of_text
 from shared_utils.records import Document
 from workflows.extraction_entries import (
@@ -165,6 +165,8 @@ def process_single_file(
     except Exception as error:  # the other files must not suffer from a bug of ours
         reason, hint = told(error, path)
         result = replace(result, reason=reason, hint=hint)
+        if isinstance(error, NoDocumentError):
+            result = replace(result, status="skipped")
     return replace(result, seconds=round(time.monotonic() - started, 3))
 
 

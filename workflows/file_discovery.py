@@ -161,7 +161,7 @@ def _walk(folder: Path, root: Path, excluded: Path | None) -> Iterator[FoundFile
                 yield _entry(path, root)
             elif not entry.name.startswith(".") and path != excluded:
                 pending.append(path)
-                if _type_of(path):
+                if path.suffix and _type_of(path):
                     yield FoundFile(
                         str(path),
                         _source_of(path, root),

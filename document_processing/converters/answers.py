@@ -20,6 +20,7 @@ _NO_PROSE = re.compile(
     r"(?:from \S+ )?import |def |class |\S+\(.*\)$|pip install |[{}<]|\S+ ?= ?\S"
 )
 _CODE_LINE = re.compile(r"(?:^|\n)(?: {4}|\t)\S|[;{}]\s*(?:\n|$)")
+_DEFINITION_LINE = re.compile(r"\n[ \t]*: ")  # of a definition list
 _SENTENCE_END = re.compile(r"[.!?…。！？।॥؟۔][\"'”’“»)\]」』]*$")
 # What points to something that the answer does not hold.
 _POINTS_ELSEWHERE = re.compile(
@@ -41,6 +42,7 @@ _LEANS_BACK = re.compile(
     r"instead|otherwise|conversely|besides|likewise|similarly|furthermore|moreover|in addition|for example|"
     r"e\.g|i\.e|note that|see|"
     r"now|next|first of all|finally|let[’']?s|"
+    r"(?:ok(?:ay)?|all ?right|well|great|très bien|bien|vale|gut|also gut)(?=[,!:])|"
     r"aber|und|daher|deshalb|außerdem|auch|mais|et|donc|maintenant|puis|pero|y|por eso|también|ahora|"
     r"но|и|также|але)\b",
     re.IGNORECASE,
@@ -113,6 +115,7 @@ def _is_prose(text: str, span: Span) -> bool:
         or _SENTENCE_END.search(text) is None
         or text.endswith(("...", "…"))
         or _CODE_LINE.search(text)
+        or _DEFINITION_LINE.search(text)
         or _POINTS_ELSEWHERE.search(text)
     )
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from document_processing.chunking import split_text
 from document_processing.converters.instructions import instructions_of
 from document_processing.length_counters import length_counter
+from document_processing.parsers.source_languages import CODE_LANGUAGES
 from shared_utils.errors import ConfigurationError
 from shared_utils.file_utils import write_jsonl_atomic, write_text_atomic
 from shared_utils.records import Chunk, Document, Instruction
@@ -70,7 +71,8 @@ class LMStudioConverter:
         """The chunks, one after another; `content[char_start:char_end] == text` for each."""
         for document in documents:
             content = document["content"]
-            pieces = list(split_text(content, self._counter, self.chunk_size, self.overlap_size))
+            is_code = document["type"] == "text" and document["metadata"].get("language") in CODE_LANGUAGES
+            pieces = list(split_text(content, self._counter, self.chunk_size, self.overlap_size, is_code=is_code))
             shared = {"source": document["source"], "type": document["type"], "title": document["title"]}
             shared |= {key: document["metadata"][key] for key in LOCATION_KEYS if key in document["metadata"]}
             for index, piece in enumerate(pieces):

@@ -65,13 +65,15 @@ def read_front_matter(text: str) -> FrontMatter:
     except ValueError:
         return FrontMatter()  # nothing closes it
     # The body begins with the end of the line that closes the block.
-    lines = text[: len(text) - len(body)].count("\n") + 1
+    lines = text[: len(text) - len(body)].rstrip().count("\n") + 1
     try:
         if len(block) > MOST_BLOCK_CHARACTERS:
             raise _NotUsableError(f"it has {len(block):,} characters; the limit is {MOST_BLOCK_CHARACTERS:,}")
         values = handler.load(block)
         if isinstance(values, str):
             return FrontMatter()  # a paragraph between two rules
+        if values is None:
+            return FrontMatter(lines=lines)  # comments only
         if not isinstance(values, dict):
             raise _NotUsableError(f"it is a {type(values).__name__}, not a mapping")
         return FrontMatter(values=_json_safe_mapping(values), lines=lines)

@@ -100,8 +100,11 @@ def page_metadata(root: _Element) -> dict[str, Any]:
 
 
 def _title(root: _Element, named: str, shared: str) -> str:
-    """The only top heading, when the title of the page repeats it; else what the page is shared as, or its title."""
+    """The top heading that the title of the page repeats or begins with; else what it is shared as, or its title."""
     headings = [element_text(element) for element in root.iter() if name_of(element) == "h1"]
     if len(headings) == 1 and headings[0] and headings[0].casefold() in named.casefold():
         return headings[0]
+    beginning = {heading for heading in headings if heading and named.casefold().startswith(heading.casefold())}
+    if len(beginning) == 1:
+        return beginning.pop()
     return shared if shared and shared.casefold() in named.casefold() else named or shared

@@ -30,7 +30,11 @@ _SPACE = re.compile(r"[ \t\n\r\f\xa0]+")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush|sourceCode)[-:\s]\s*([A-Za-z0-9+#]{1,20})(?:\s|$)")
 _NO_LANGUAGE = frozenset({"default", "none", "text", "plain", "notranslate", "source"})
 _LINE_NUMBERS = re.compile(r"\b(?:linenos?|line-?numbers?|gutter|lineno)\b", re.IGNORECASE)
-_MARKER = re.compile(r"\b(?:headerlink|anchor-?link|heading-?anchor|mw-editsection|sr-only-anchor)\b", re.IGNORECASE)
+_MARKER = re.compile(
+    r"\b(?:headerlink|anchor-?link|heading-?anchor|mw-editsection|sr-only-anchor|"
+    r"srclink|test-arrow|notable-traits(?:-tooltip)?)\b",
+    re.IGNORECASE,
+)
 
 
 def html_blocks(root: _Element) -> list[Block]:
@@ -94,7 +98,7 @@ class _Reader:
         if name == "br":
             self._text.append("\n")
         elif name == "img":
-            self._add(element.get("alt"))
+            self._add(_alternative(element))
         elif name == "math":
             self._add(_formula(element))
         elif name in _CODE:
@@ -182,11 +186,17 @@ def _visible_text(element: _Element) -> Iterator[str]:
         if name == "math":
             yield _formula(current)
         elif name == "img":
-            yield current.get("alt") or ""
+            yield _alternative(current)
         elif current is element or not is_hidden(current):
             yield current.text or ""
             for child in reversed(current):
                 pending += [(None, child.tail or ""), (child, "")]
+
+
+def _alternative(image: _Element) -> str:
+    """The text in the place of an image; some generators write its address there."""
+    text = image.get("alt") or ""
+    return "" if text and (image.get("src") or "").endswith(text) else text
 
 
 def _is_data(table: _Element) -> bool:

@@ -3,6 +3,8 @@
 trafilatura finds the text that matters, but loses most of the structure: on the documentation of Python it
 keeps 57% of the code blocks as they are and 60% of the table rows. So it is asked which text matters, and the
 blocks are taken from the page itself. `docs/data-format.md` tells what was measured.
+
+Pages that a documentation generator wrote name their main part and carry no advertisements, so all of it is taken.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from document_processing.parsers.html_text import html_blocks, name_of
-from document_processing.parsers.markup_trees import is_deeper_than
+from document_processing.parsers.markup_trees import is_deeper_than, parse_html
 from document_processing.parsers.sections import Block, cleaned
 from shared_utils.errors import missing_extra
 
@@ -28,6 +30,19 @@ MOST_BLOCKS = 50_000  # larger pages are machine-made lists, on which trafilatur
 DEEPEST_TREE = 400  # trafilatura descends by recursion
 
 _AROUND = frozenset({"nav", "aside", "footer", "form"})
+_GENERATOR = re.compile(
+    r"docutils|sphinx|asciidoc|rustdoc|mkdocs|zensical|docusaurus|vitepress|vuepress|doxygen|javadoc|typedoc|jsdoc|pdoc|"
+    r"gitbook|docbook|makeinfo|texi2html|latex2html|pandoc",
+    re.IGNORECASE,
+)
+# Menus and lists of pages, as generators mark them. They put footnotes into <aside>, so that one stays.
+_AROUND_DOCUMENTATION = frozenset({"nav", "footer", "form"})
+_SPHINX_CLASSES = frozenset({"documentwrapper", "sphinxsidebar", "rst-content"})
+_AROUND_ROLES = frozenset({"navigation", "search", "contentinfo", "doc-toc"})
+_AROUND_CLASSES = frozenset(
+    {"sphinxsidebar", "related", "toctree-wrapper", "indextable", "toc-drawer", "prev-next-area"}
+)
+_AROUND_IDS = frozenset({"footer", "toc", "table-of-contents"})
 _WORD = re.compile(r"\w+")
 _STRUCTURE = ("```", "| ")
 
@@ -39,11 +54,17 @@ def main_blocks(root: _Element, page: str) -> list[Block]:
         root: the tree of the page; it is changed.
         page: its source.
     """
+    main = _marked_main(root)
+    if _is_documentation(root):
+        documentation = cleaned(html_blocks(_without_menus(_body(root) if main is None else main)))
+        if documentation:
+            return documentation
+        whole = parse_html(page)  # a page of nothing but lists, such as an index, is all of its lists
+        return cleaned(html_blocks(_body(whole))) if whole is not None else []
     everything = cleaned(html_blocks(_body(root)))
     if is_deeper_than(root, DEEPEST_TREE) or len(everything) > MOST_BLOCKS:
         return everything
     found = _Triples(_main_text(page))
-    main = _marked_main(root)
     is_marked = main is not None
     candidates = cleaned(html_blocks(_without_surroundings(_body(root) if main is None else main)))
     lengths = [len(_WORD.findall(block.text)) for block in candidates]
@@ -117,6 +138,29 @@ def _marked_main(root: _Element) -> _Element | None:
         if len(found) == 1 and len(" ".join(str(text) for text in found[0].itertext())) > 200:
             return found[0]
     return None
+
+
+def _is_documentation(root: _Element) -> bool:
+    """A documentation generator says that it wrote the page, or the page has the frame of Sphinx."""
+    for element in root.iter():
+        if name_of(element) == "meta" and (element.get("name") or "").lower() == "generator":
+            if _GENERATOR.search(element.get("content") or ""):
+                return True
+        elif _SPHINX_CLASSES.intersection((element.get("class") or "").split()):
+            return True
+    return False
+
+
+def _without_menus(main: _Element) -> _Element:
+    for element in list(main.iterdescendants()):
+        is_around = name_of(element) in _AROUND_DOCUMENTATION or element.get("role") in _AROUND_ROLES
+        is_marked = element.get("id") in _AROUND_IDS or _AROUND_CLASSES.intersection(
+            (element.get("class") or "").split()
+        )
+        parent = element.getparent()
+        if (is_around or is_marked) and parent is not None:
+            _remove(parent, element)
+    return main
 
 
 def _without_surroundings(main: _Element) -> _Element:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from markdown_it.token import Token
 
 from document_processing.parsers.front_matter import FrontMatter, read_front_matter
+from document_processing.parsers.markdown_dialects import as_commonmark
 from document_processing.parsers.markdown_text import Renderer, block_parser
 from document_processing.parsers.text_parser import encoding_metadata, read_text
 from document_processing.text_cleaning import clean_text
@@ -78,7 +79,9 @@ class MarkdownParser:
             shared["frontmatter"] = front.values
         if front.warning:
             shared["warnings"] = [*shared.get("warnings", []), front.warning]
-        for title, document in self._documents(text, front):
+        has_modules = Path(source).suffix.casefold() == ".mdx"
+        body_lines = as_commonmark(text.split("\n")[front.lines :], has_modules=has_modules)
+        for title, document in self._documents(body_lines, front):
             document_metadata = {**shared, **document.pop("metadata"), "title": title}
             yield Document(
                 source=str(source),
@@ -88,8 +91,7 @@ class MarkdownParser:
                 metadata={key: value for key, value in document_metadata.items() if value != ""},
             )
 
-    def _documents(self, text: str, front: FrontMatter) -> Iterator[tuple[str, dict[str, Any]]]:
-        body_lines = text.split("\n")[front.lines :]
+    def _documents(self, body_lines: Sequence[str], front: FrontMatter) -> Iterator[tuple[str, dict[str, Any]]]:
         environment: dict[str, Any] = {}
         tokens = block_parser().parse("\n".join(body_lines), environment)
         renderer = Renderer(environment, keep_code=self._preserve_code_blocks)
@@ -103,7 +105,8 @@ class MarkdownParser:
         for section in sections:
             if section.heading is not None:
                 path = [above for above in path if above[0] < section.level]
-                path.append((section.level, renderer.heading(section.heading.content)))
+                named = renderer.heading(section.heading.content)
+                path += [(section.level, named)] if named else []
             content = _render(section, renderer, body_lines)
             if content:
                 first, last = _visible_lines(section, body_lines)

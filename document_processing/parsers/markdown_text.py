@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import normalizeReference
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_block import reference as _reference_rule
 from markdown_it.rules_inline import StateInline
@@ -23,7 +24,8 @@ MOST_INLINE_MARKS = 4_000
 
 _INLINE_MARK = re.compile(r"[\\`*_\[\]<>&!~$]")
 _LINE_JOINT = re.compile(r"[ \t]*\n[ \t]*")
-_ATTRIBUTES = re.compile(r"\s*\{\s*[#.:][^{}\n]*\}\s*$")  # "# Title { #anchor }" of MkDocs and Pandoc
+_ATTRIBUTES = re.compile(r"\s*\{\s*(?:[#.:]|[\w-]+=[\"'])[^{}\n]*\}\s*$")  # "# Title { #anchor }" of MkDocs and Pandoc
+_REFERENCE = re.compile(r"(?<![\w\])!\\`])\[(?P<text>(?:[^\[\]`]|`[^`\n]*`){1,200})\]\[(?P<name>[\w.:#/ -]{0,100})\]")
 _MATH = re.compile(r"\$\$.+?\$\$|\$(?=\S)[^$\n]*?(?<=\S)\$(?!\d)|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
 _LONGEST_FORMULA = 2_000  # characters
 _HIDDEN_ELEMENT = re.compile(r"<(script|style|template)\b", re.IGNORECASE)
@@ -82,11 +84,18 @@ class Renderer:
 
     def inline(self, content: str) -> str:
         """The text of a paragraph."""
+        content = _REFERENCE.sub(self._reference_text, content) if "][" in content else content
         marks = len(_INLINE_MARK.findall(content))
         if marks == 0 or marks > MOST_INLINE_MARKS:
             return _LINE_JOINT.sub("\n", content).strip()
         (token,) = self._inline_parser.parseInline(content, self._environment)
         return self._inline_text(token.children or [])
+
+    def _reference_text(self, found: re.Match[str]) -> str:
+        """The text of a link whose target stands in no file, but in the index of a documentation tool."""
+        known = self._environment.get("references")
+        name = normalizeReference(found["name"] or found["text"])
+        return found.group() if isinstance(known, dict) and name in known else found["text"]
 
     def _inline_text(self, tokens: Sequence[Token]) -> str:
         parts: list[str] = []
@@ -157,7 +166,8 @@ class _Writer:
         elif token.type == "inline":
             before = self._tokens[position - 1]
             if before.type == "heading_open":
-                self._block(["#" * int(before.tag[1:]) + " " + self._renderer.heading(token.content)])
+                heading = self._renderer.heading(token.content)
+                self._block(["#" * int(before.tag[1:]) + " " + heading] if heading else [])
             else:
                 self._block(self._renderer.inline(token.content).split("\n"), is_tight=before.hidden)
         elif token.type == "fence" and self._keep_code:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 from document_processing.parsers.source_languages import LANGUAGE_BY_SUFFIX
+from document_processing.word_lists import word_set
 from shared_utils.errors import DataValidationError
 from shared_utils.records import Document, DocumentType
 
@@ -25,6 +26,9 @@ PARSERS: dict[str, Format] = {
     ".pdf": Format("pdf", f"{_HERE}.pdf_parser:PDFParser"),
     ".md": Format("markdown", f"{_HERE}.markdown_parser:MarkdownParser"),
     ".markdown": Format("markdown", f"{_HERE}.markdown_parser:MarkdownParser"),
+    ".mdx": Format("markdown", f"{_HERE}.markdown_parser:MarkdownParser"),
+    ".qmd": Format("markdown", f"{_HERE}.markdown_parser:MarkdownParser"),
+    ".rmd": Format("markdown", f"{_HERE}.markdown_parser:MarkdownParser"),
     ".txt": Format("text", f"{_HERE}.text_parser:TextParser"),
     ".text": Format("text", f"{_HERE}.text_parser:TextParser"),
     ".log": Format("text", f"{_HERE}.text_parser:TextParser"),
@@ -48,6 +52,8 @@ PARSERS: dict[str, Format] = {
     ".ipynb": Format("notebook", f"{_HERE}.notebook_parser:NotebookParser"),
     **{suffix: Format("text", f"{_HERE}.text_parser:TextParser") for suffix in LANGUAGE_BY_SUFFIX},
 }
+# Files that have no suffix by custom.
+_TEXT_NAMES = word_set("readme changes changelog news install todo faq hacking contributing makefile dockerfile")
 ARCHIVES = frozenset({".zip"})  # their members are read one by one
 KNOWN_SUFFIXES = ", ".join([*(suffix for suffix in PARSERS if suffix not in LANGUAGE_BY_SUFFIX), *ARCHIVES])
 KNOWN_TYPES = f"known types: {KNOWN_SUFFIXES}, and source code"
@@ -64,9 +70,15 @@ class Parser(Protocol):
 
 
 def document_type(path: str | Path) -> DocumentType | None:
-    """The type of the documents of a file, told by its suffix; None for files that are not read."""
-    found = PARSERS.get(Path(path).suffix.casefold())
+    """The type of the documents of a file, told by its suffix or name; None for files that are not read."""
+    found = _format_of(Path(path))
     return found.type if found else None
+
+
+def _format_of(path: Path) -> Format | None:
+    if not path.suffix and path.name.casefold() in _TEXT_NAMES:
+        return PARSERS[".txt"]
+    return PARSERS.get(path.suffix.casefold())
 
 
 def parser_for(path: str | Path, options: Mapping[str, Mapping[str, Any]] | None = None) -> Parser:
@@ -79,9 +91,9 @@ def parser_for(path: str | Path, options: Mapping[str, Mapping[str, Any]] | None
     Raises:
         DataValidationError: no parser reads this kind of file.
     """
-    suffix = Path(path).suffix.casefold()
-    found = PARSERS.get(suffix)
+    found = _format_of(Path(path))
     if found is None:
+        suffix = Path(path).suffix.casefold()
         raise DataValidationError(f"{path}: files of type '{suffix or 'none'}' are not read", hint=KNOWN_TYPES)
     module_name, _, class_name = found.parser.partition(":")
     parser_class = getattr(import_module(module_name), class_name)

@@ -1,4 +1,4 @@
-"""reStructuredText: sections with their headings; all other text as written.
+"""reStructuredText: sections with their headings, as readable text.
 
 A title is a line above a line of one repeated mark, and may have the same line above it. Which mark stands for
 which level is told by their order in the file (docutils, "Sections" in its specification of the markup).
@@ -13,18 +13,21 @@ from typing import Any, NamedTuple
 from unicodedata import east_asian_width
 
 from document_processing.parsers.base import DocumentParser
+from document_processing.parsers.rst_inline import Inline
+from document_processing.parsers.rst_text import RstText
 from document_processing.parsers.sections import DEEPEST_HEADING
 from document_processing.parsers.text_parser import encoding_metadata, read_text
 from document_processing.text_cleaning import clean_text
 from shared_utils.records import Document
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*\s*$")
+_LABEL = re.compile(r"\.\. _(?P<name>`[^`]+`|[^:`]+): *$")
+_ROLE = re.compile(r"(?::[A-Za-z][\w.:+-]*:)?`{1,2}[!~]?([^`]+)`{1,2}")
 SHORTEST_MISFIT = 4  # marks; docutils takes a line of them for an underline, also when the title is longer
-_ROLE = re.compile(r"(?::[A-Za-z][\w.+-]*(?::[\w.+-]+)*:)?`{1,2}([!~]?)([^`]+?)(?:\s*<[^`<>]*>)?`{1,2}_{0,2}")
 
 
 class _Title(NamedTuple):
-    """A heading and its lines, counted from 0."""
+    """A heading as written and its lines, counted from 0."""
 
     text: str
     style: tuple[str, bool]  # its mark, and whether it stands above, too
@@ -41,6 +44,8 @@ class RstParser(DocumentParser):
         shared = encoding_metadata(decoded)
         lines = clean_text(decoded.text).expandtabs(8).split("\n")
         titles = list(_titles(lines))
+        text = RstText(lines, _titles_by_label(lines, titles))
+        titles = [found._replace(text=_plain(found.text, text.inline)) for found in titles]
         styles = list(dict.fromkeys(title.style for title in titles))
         title = titles[0].text if titles else Path(path).stem
         above: list[tuple[int, str]] = []
@@ -49,20 +54,23 @@ class RstParser(DocumentParser):
             body_start = heading.end_line if heading else first
             if heading:
                 above = [*(one for one in above if one[0] < level), (level, heading.text)]
-            body = "\n".join(line.rstrip() for line in lines[body_start:end]).strip("\n")
+            body = text.render(lines[body_start:end])
             head = f"{'#' * min(level, DEEPEST_HEADING)} {heading.text}" if heading else ""
             content = "\n\n".join(part for part in (head, body) if part.strip())
             if content:
                 place: dict[str, Any] = {"heading_path": [text for _, text in above], "level": level}
                 place |= {"line_start": first + 1, "line_end": _last_line(lines, first, end)}
+                if text.inline.links:
+                    place["links"] = text.inline.links
                 yield Document(source=str(path), type="rst", title=title, content=content, metadata={**shared, **place})
 
 
 def _sections(titles: Sequence[_Title], line_count: int) -> Iterator[tuple[_Title | None, int, int]]:
     """Heading, first line and end of each section; what stands before the first has no heading."""
     yield None, 0, titles[0].first_line if titles else line_count
-    for title, following in zip(titles, [*titles[1:], None], strict=True):
-        yield title, title.first_line, following.first_line if following else line_count
+    ends = [*(title.first_line for title in titles[1:]), line_count]
+    for title, end in zip(titles, ends, strict=False):  # without titles one end is too many
+        yield title, title.first_line, end
 
 
 def _titles(lines: Sequence[str]) -> Iterator[_Title]:
@@ -84,7 +92,7 @@ def _overlined(lines: Sequence[str], position: int) -> _Title | None:
         return None
     if _width(text) > len(above) and len(above) < SHORTEST_MISFIT:
         return None
-    return _Title(_plain(text), (above[0], True), position, position + 3)
+    return _Title(text, (above[0], True), position, position + 3)
 
 
 def _underlined(lines: Sequence[str], position: int) -> _Title | None:
@@ -95,7 +103,7 @@ def _underlined(lines: Sequence[str], position: int) -> _Title | None:
         return None
     if _width(text) > len(below) and len(below) < SHORTEST_MISFIT:
         return None
-    return _Title(_plain(text), (below[0], False), position, position + 2)
+    return _Title(text, (below[0], False), position, position + 2)
 
 
 def _begins_block(lines: Sequence[str], position: int) -> bool:
@@ -104,9 +112,22 @@ def _begins_block(lines: Sequence[str], position: int) -> bool:
     return not before.strip() or before.startswith((" ", ".."))
 
 
-def _plain(text: str) -> str:
-    """A title without the marks of roles and literals."""
-    return " ".join(_ROLE.sub(lambda role: role[2], text).replace("\\ ", "").replace("\\", "").split())
+def _plain(text: str, inline: Inline) -> str:
+    """A title without its marks."""
+    return inline.line(text.strip()).removesuffix("::").strip()
+
+
+def _titles_by_label(lines: Sequence[str], titles: Sequence[_Title]) -> dict[str, str]:
+    """Titles by the labels (`.. _label:`) right above them, in lower case."""
+    title_by_label: dict[str, str] = {}
+    for title in titles:
+        position = title.first_line - 1
+        while position >= 0 and (not lines[position].strip() or _LABEL.match(lines[position])):
+            label = _LABEL.match(lines[position])
+            if label:
+                title_by_label[label["name"].strip("`").lower()] = _ROLE.sub(lambda role: role[1], title.text.strip())
+            position -= 1
+    return title_by_label
 
 
 def _width(text: str) -> int:

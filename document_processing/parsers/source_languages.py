@@ -50,3 +50,5 @@ _SUFFIXES_BY_LANGUAGE = {
 LANGUAGE_BY_SUFFIX = {
     suffix: language for language, suffixes in _SUFFIXES_BY_LANGUAGE.items() for suffix in suffixes.split()
 }
+# The others are texts with markup.
+CODE_LANGUAGES = frozenset(_SUFFIXES_BY_LANGUAGE) - {"asciidoc", "latex", "org"}

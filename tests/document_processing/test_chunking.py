@@ -59,8 +59,10 @@ def test_no_chunk_is_longer_than_the_limit(text: str, unit: str, size: int, data
     counter = counter_for(unit)
     for chunk in split_text(text, counter, size, overlap):
         piece = text[chunk.start : chunk.end]
-        assert piece == piece.strip()
+        assert piece == piece.rstrip()
         assert piece
+        # Only a line of code that is too long for one chunk brings its indentation.
+        assert piece == piece.lstrip() or "```" in text or "~~~" in text
         assert chunk.size == counter.count(piece)
         assert chunk.size <= size or len(piece) <= 16
 
@@ -223,3 +225,43 @@ def test_an_unknown_tokenizer_is_a_configuration_error(tmp_path: Path):
     (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="is not a tokenizer file"):
         length_counter("tokens", str(tmp_path / "tokenizer.json"))
+
+
+def test_source_code_is_cut_at_empty_lines_and_keeps_its_indentation():
+    """A sentence in a comment is no place to cut, and a piece of a class stays what it is."""
+    text = "class A:\n    # One. Two.\n    x = 1\n\n    def f(self):\n        return 1\n\n    def g(self):\n        return 2\n"
+    chunks = [text[c.start : c.end] for c in split_text(text, counter_for("characters"), 45, 10, is_code=True)]
+    assert chunks == [
+        "class A:\n    # One. Two.\n    x = 1",
+        "    def f(self):\n        return 1",
+        "    def g(self):\n        return 2",
+    ]
+
+
+def test_code_that_is_too_long_is_cut_at_line_ends():
+    """And the next piece begins with its whole line."""
+    text = "".join(f"    line{number}()\n" for number in range(8))
+    chunks = [text[c.start : c.end] for c in split_text(text, counter_for("characters"), 40, 0, is_code=True)]
+    assert "\n".join(chunks) + "\n" == text
+    assert all(len(chunk) <= 40 and chunk.startswith("    line") for chunk in chunks)
+
+
+@needs_starter
+@settings(max_examples=60, deadline=None)
+@given(
+    lines=st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["", "x", "f(a, b)", "# One. Two."])), max_size=12),
+    unit=st.sampled_from(UNITS),
+    size=st.integers(4, 40),
+)
+def test_source_code_is_cut_without_loss(lines: list[tuple[int, str]], unit: str, size: int):
+    """However far it is indented."""
+    text = "\n".join(" " * indent + code for indent, code in lines)
+    counter = counter_for(unit)
+    covered = 0
+    for chunk in split_text(text, counter, size, is_code=True):
+        piece = text[chunk.start : chunk.end]
+        assert not text[covered : chunk.start].strip()
+        assert piece.strip()
+        assert chunk.size == counter.count(piece) <= size
+        covered = chunk.end
+    assert not text[covered:].strip()

@@ -93,3 +93,24 @@ def test_the_blocks_of_a_page_hold_all_that_is_visible():
     )
     ours = " ".join(block.text for block in html_blocks(parse_html(page)))
     assert ours.split() == html_to_text(page).split()
+
+
+def test_pages_of_a_documentation_generator_are_taken_whole(tmp_path):
+    """What looks unimportant to a reader of news, such as short entries, is what documentation consists of."""
+    page = f"""<head><meta name="generator" content="Docutils 0.19"></head><body><div class="related">Menu</div>
+<div role="main"><section><h1>Tea</h1><p>{PROSE * 4}</p><dl><dt>pot</dt><dd>Holds it.</dd></dl>
+<img src="../a/pot.png" alt="../a/pot.png"><img src="cup.png" alt="A cup">
+<div class="toctree-wrapper"><ul><li>Other page</li></ul></div><aside class="footnote">[1] Or coffee.</aside></section></div>
+<div class="sphinxsidebar">Side</div><div id="footer">Foot</div></body>"""
+    (document,) = parsed(tmp_path, page)
+    assert document["content"] == f"# Tea\n\n{(PROSE * 4).strip()}\n\npot\n\nHolds it.\n\nA cup\n\n[1] Or coffee."
+    without_role = page.replace(' role="main"', "")
+    assert parsed(tmp_path, without_role)[0]["content"] == document["content"]
+
+
+def test_the_title_is_the_heading_that_the_title_of_the_page_begins_with(tmp_path):
+    """Sites repeat their own name in a top heading of every page."""
+    page = (
+        f"<head><title>Tea - The Book</title></head><body><h1>The Book</h1><main><h1>Tea</h1><p>{PROSE * 4}</p></main>"
+    )
+    assert parsed(tmp_path, page)[0]["title"] == "Tea"

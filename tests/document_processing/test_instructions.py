@@ -174,3 +174,14 @@ def test_real_files_give_pairs_in_their_own_language():
     ]
     assert len(asked) >= 5
     assert not [question for question in asked if "Explain" in question or "What" in question]
+
+
+def test_a_definition_list_below_a_heading_is_no_prose(tmp_path: Path):
+    """Its first term and the first line of its meaning together answer nothing."""
+    text = "# Kettles\n\n## Procedure of filling\n\nStep 1\n: Take the lid off the kettle first.\n"
+    assert pairs(text, tmp_path) == []
+
+
+def test_an_answer_does_not_begin_with_small_talk(tmp_path: Path):
+    text = "# Kettles\n\n## Filling the kettle\n\nOkay, this is how we will do it today.\n"
+    assert pairs(text, tmp_path) == []

@@ -122,6 +122,14 @@ def test_front_matter_that_cannot_be_used_stays_as_text_and_is_told(parse, block
     assert "kept as text" in second["metadata"]["warnings"][0]
 
 
+def test_front_matter_of_comments_is_empty(parse):
+    """It is neither text nor worth a warning."""
+    (document,) = parse("---\n# keep this block\n---\n\nBody.\n")
+    assert document["content"] == "Body."
+    assert "warnings" not in document["metadata"]
+    assert document["metadata"]["line_start"] == 5
+
+
 def test_a_rule_at_the_top_is_no_front_matter(parse):
     """Otherwise the first paragraphs would be lost."""
     (document,) = parse("---\n\nFirst: paragraph.\n\n---\n\nSecond.\n")

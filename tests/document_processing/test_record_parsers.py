@@ -141,51 +141,6 @@ def test_a_notebook_is_its_markdown_and_its_code(tmp_path):
     assert {document["type"] for document in documents} == {"notebook"}
 
 
-RST = """\
-=====
-Guide
-=====
-
-Intro, with a table:
-
-===== =====
-A     B
-===== =====
-
-.. _label:
-
-The :mod:`os` module
---------------------
-Text::
-
-    Title
-    =====
-
-Next
-----
-| a line
-|
-| block
-
-========
-Part two
-========
-End.
-"""
-
-
-def test_sections_of_restructuredtext_keep_their_text_as_written(tmp_path):
-    documents = parsed(written(tmp_path / "a.rst", RST))
-    assert [document["metadata"]["heading_path"] for document in documents] == [
-        ["Guide"],
-        ["Guide", "The os module"],
-        ["Guide", "Next"],
-        ["Part two"],
-    ]
-    assert documents[1]["content"] == "## The os module\n\nText::\n\n    Title\n    ====="
-    assert (documents[1]["metadata"]["line_start"], documents[1]["metadata"]["line_end"]) == (13, 18)
-
-
 def test_source_code_is_text_with_its_language(tmp_path):
     (document,) = parsed(written(tmp_path / "a.rs", "fn main() {}\n"))
     assert (document["type"], document["content"]) == ("text", "fn main() {}")
@@ -199,3 +154,11 @@ def test_every_suffix_has_a_parser_that_exists():
     known = KNOWN_SUFFIXES.split(", ")
     assert {".docx", ".zip"} <= set(known)
     assert ".rs" not in known
+
+
+def test_a_readme_without_suffix_is_read(tmp_path):
+    """So are other files that have none by custom; a file of any other name is not."""
+    (document,) = parsed(written(tmp_path / "README", "Read me."))
+    assert (document["type"], document["content"]) == ("text", "Read me.")
+    assert document_type("a/Makefile") == "text"
+    assert document_type("a/LICENSE") is document_type("a/core") is None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from document_processing import TextParser, sanitize_text_input
-from shared_utils.errors import DataValidationError, DocumentProcessingError
+from shared_utils.errors import DataValidationError, DocumentProcessingError, NoDocumentError
 
 UKRAINIAN = "Кожен охочий мисливець бажає знати, де сидить фазан. " * 20
 FRENCH = "Les élèves français étaient très étonnés par l'été à Genève. " * 20
@@ -112,3 +112,13 @@ def test_too_long_text_is_refused_and_not_cut():
     """Cutting silently would be loss of data."""
     with pytest.raises(DataValidationError, match="the limit is 10"):
         sanitize_text_input("x" * 11, max_length=10)
+
+
+def test_minified_code_is_left_out(tmp_path: Path):
+    """Indexes and libraries of web pages would be a large part of the chunks of a documentation."""
+    path = tmp_path / "searchindex.js"
+    path.write_text("var a=1;" * 5_000, encoding="utf-8")
+    with pytest.raises(NoDocumentError, match="minified"):
+        TextParser().parse(path)
+    path.write_text("var a = 1;\n" * 5_000, encoding="utf-8")
+    assert len(TextParser().parse(path)) == 1

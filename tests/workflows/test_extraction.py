@@ -327,3 +327,16 @@ def test_every_hostile_file_ends_as_it_should(tmp_path: Path):
         if not file["outcome"].startswith("text"):
             assert not text, file["file"]
     assert os.path.exists(tmp_path / "manifest.json")
+
+
+def test_minified_code_is_skipped_with_its_reason(tmp_path: Path):
+    """It is no failure: nobody wanted it, and nothing of it can be mended."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.min.js").write_text("var a=1;" * 2_000, encoding="utf-8")
+    (tmp_path / "in" / "a.txt").write_text("Words.", encoding="utf-8")
+    extract_folder(tmp_path / "in", tmp_path / "out", settings())
+    files = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["files"]
+    assert [(file["status"], (file["reason"] or "")[:22]) for file in files] == [
+        ("skipped", "it is minified code, w"),
+        ("ok", ""),
+    ]

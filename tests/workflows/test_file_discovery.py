@@ -111,3 +111,14 @@ def test_an_empty_folder_is_named(tmp_path: Path):
     """An empty result would hide a mistyped path."""
     with pytest.raises(DataValidationError, match=f"no files in {tmp_path}"):
         find_files(tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_text_file_is_a_folder(folder: Path):
+    """`install/` and `faq/` are common; only a suffix makes a promise."""
+    (folder / "install").mkdir()
+    (folder / "install" / "README").write_text("R", encoding="utf-8")
+    assert [(file.source, file.type, file.status) for file in find_files(folder)][1] == (
+        "install/README",
+        "text",
+        None,
+    )
