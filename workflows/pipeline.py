@@ -211,7 +211,7 @@ def _evaluate(
 
 
 def _merge(request: PipelineRequest, data: dict[str, Any]) -> dict[str, Any]:
-    from deployment.adapter_merging import merge_adapter
+    from training_methods.transfer_learning.adapter_merging import merge_adapter
 
     texts = [row["content"] for record in load_questions(Path(data["evaluation"]))[:4] for row in record["messages"]]
     report = merge_adapter(
