@@ -72,9 +72,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, method: Method) -> N
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
 
 
-def run_training(
-    method: Method, args: argparse.Namespace, config: ToolkitConfig, console: Console
-) -> CommandResult:
+def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Train, then say what was written and what to type next."""
     from commands.requests import fine_tune_request
     from workflows.fine_tuning import dry_run, fine_tune

@@ -47,7 +47,9 @@ def checked(kind: type[SettingsT], values: dict[str, Any]) -> SettingsT:
         detail = error.errors()[0]
         where = ".".join(str(part) for part in detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
-        shown = f" is {detail['input']!r:.80};" if where and not isinstance(detail["input"], dict) else ":" * bool(where)
+        shown = (
+            f" is {detail['input']!r:.80};" if where and not isinstance(detail["input"], dict) else ":" * bool(where)
+        )
         known = ", ".join(kind.model_fields)
         raise ConfigurationError(f"{where}{shown} {message}".strip(), hint=f"settings here: {known}") from None
 

@@ -1,10 +1,10 @@
 """Settings of a fine-tuning, put together step by step in a program and checked like those of a file.
 
-    config = (TrainingConfigBuilder().with_strategy("qlora").with_model("starter", max_length=256)
-              .with_qlora(rank=32, alpha=64, dropout=0.1).with_training(epochs=5, learning_rate=1e-4, batch_size=2)
-              .with_output("output", "experiment_1").build())
-    tuner = config.create_tuner()
-    tuner.train(tuner.prepare_instruction_dataset(records), config.run_dir, training=config.settings.training)
+config = (TrainingConfigBuilder().with_strategy("qlora").with_model("starter", max_length=256)
+          .with_qlora(rank=32, alpha=64, dropout=0.1).with_training(epochs=5, learning_rate=1e-4, batch_size=2)
+          .with_output("output", "experiment_1").build())
+tuner = config.create_tuner()
+tuner.train(tuner.prepare_instruction_dataset(records), config.run_dir, training=config.settings.training)
 """
 
 from __future__ import annotations

@@ -192,9 +192,9 @@ def _train(request: FineTuneRequest, data: _Data, console: Console) -> dict[str,
 
 
 def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
+    from shared_utils.model_utils import pick_device
     from training_methods.transfer_learning.memory_needs import refuse_too_large
     from training_methods.transfer_learning.methods import build_tuner
-    from shared_utils.model_utils import pick_device
 
     device = pick_device(request.device)
     refuse_too_large(request.settings, device)
@@ -235,7 +235,9 @@ def _tell_data(console: Console, request: FineTuneRequest, data: _Data, train: A
         f"{summary.supervised_share:.0%} of them with loss"
     )
     if summary.truncated:
-        console.info(f"cut at {request.settings.training.max_length} tokens: {summary.truncated} records (--max-length)")
+        console.info(
+            f"cut at {request.settings.training.max_length} tokens: {summary.truncated} records (--max-length)"
+        )
     reasons: dict[str, list[str]] = {reason: [] for reason in summary.dropped}
     for rejected in data.loaded.rejected:
         reasons.setdefault(rejected.reason, []).append(rejected.where)

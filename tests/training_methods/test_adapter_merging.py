@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from training_methods.transfer_learning.adapter_merging import MAX_LOGIT_DIFFERENCE, MAX_LOSS_DIFFERENCE, merge_adapter
 from shared_utils.errors import ConfigurationError, DataValidationError, TrainingError
 from shared_utils.model_utils import load_model
 from tests.evaluation.tiny_model import save_tiny_adapter, save_tiny_model
+from training_methods.transfer_learning.adapter_merging import MAX_LOGIT_DIFFERENCE, MAX_LOSS_DIFFERENCE, merge_adapter
 
 OPTIONS = {"trust_remote_code": False, "local_files_only": True}
 

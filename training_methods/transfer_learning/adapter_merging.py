@@ -20,11 +20,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shared_utils.bug_report import package_versions
-from shared_utils.errors import ConfigurationError, DataValidationError, LLMToolkitError, TrainingError
+from shared_utils.errors import ConfigurationError, DataValidationError, TrainingError
 from shared_utils.file_utils import (
     TEMPORARY_PREFIX,
     translated_os_errors,
-    write_json_atomic,
     write_text_atomic,
 )
 from shared_utils.model_names import locate_model

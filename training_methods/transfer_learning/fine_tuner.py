@@ -73,7 +73,7 @@ class FineTuner(ABC):
     def _save_weights(self, folder: Path) -> None:
         """Write the trained weights into a folder."""
 
-    def _before_training(self, trainer: Trainer) -> None:
+    def _before_training(self, trainer: Trainer) -> None:  # noqa: B027  # most ways have nothing to add
         """A last word on the trainer, for example on its optimizer."""
 
     def prepare_dataset(self, texts: Sequence[str], max_length: int = 512) -> EncodedDataset:

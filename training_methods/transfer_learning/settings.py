@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from shared_utils.settings import Settings
 
-
 Schedule = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
 ]
@@ -33,7 +32,9 @@ class TrainingSettings(Settings):
     )
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of the optimizer")
     neftune_noise_alpha: float | None = Field(
-        None, gt=0, description="noise on the embeddings while training, 5 to 15 (NEFTune, Jain et al. 2023); null: none"
+        None,
+        gt=0,
+        description="noise on the embeddings while training, 5 to 15 (NEFTune, Jain et al. 2023); null: none",
     )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
     max_length: int = Field(512, ge=8, description="tokens in a record; what is longer is cut and counted")

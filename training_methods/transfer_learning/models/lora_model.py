@@ -190,11 +190,15 @@ def check_modules_to_save(model: torch.nn.Module, names: Sequence[str]) -> None:
     Raises:
         ConfigurationError: lists the modules outside of the layers, which are the ones mostly meant.
     """
-    layered = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules() if any(p.isdigit() for p in name.split("."))}
+    layered = {
+        name.rsplit(".", 1)[-1] for name, _ in model.named_modules() if any(p.isdigit() for p in name.split("."))
+    }
     with_weights = {
         name.rsplit(".", 1)[-1] for name, module in model.named_modules() if list(module.parameters(recurse=False))
     }
-    _refuse_unknown("modules_to_save", model, names, sorted(with_weights - layered) + sorted(with_weights & layered), "")
+    _refuse_unknown(
+        "modules_to_save", model, names, sorted(with_weights - layered) + sorted(with_weights & layered), ""
+    )
 
 
 def _refuse_unknown(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
@@ -16,9 +15,6 @@ from shared_utils.settings import checked
 from training_methods.transfer_learning.fine_tuner import FineTuner
 from training_methods.transfer_learning.models.lora_model import ALL_LINEAR, LoRAFineTuner
 from training_methods.transfer_learning.settings import QLoRASettings
-
-# At warning level it advises a package that fetches compiled code, and tells each cast of the 8-bit product.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 class QLoRAFineTuner(LoRAFineTuner):
