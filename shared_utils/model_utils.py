@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import random
 import warnings
 from collections.abc import Iterator
@@ -25,9 +24,6 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 # transformers 5.23 with peft 0.21: peft still reads an attribute that transformers has renamed.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-
-# At warning level it advises a package that fetches compiled code, and tells each cast of an 8-bit product.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
