@@ -268,7 +268,14 @@ def test_a_fully_tuned_model_is_a_plain_model(tiny_model, tmp_path):
 # ---- all of them --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [qlora, lambda model: FullFineTuner(str(model), device="cpu")], ids=["qlora", "full"])
+RESUMED = {
+    "qlora": qlora,
+    "full": lambda model: FullFineTuner(str(model), device="cpu"),
+    "pissa": lambda model: lora(model, init_lora_weights="pissa"),  # its base is made again at the start
+}
+
+
+@pytest.mark.parametrize("make", RESUMED.values(), ids=RESUMED)
 def test_a_resumed_run_is_bit_for_bit_one_never_stopped(tiny_model, tmp_path, make):
     whole = make(tiny_model)
     train(whole, tmp_path / "a", steps=4, save_steps=2)
