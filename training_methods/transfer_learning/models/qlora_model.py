@@ -101,6 +101,7 @@ class QLoRAFineTuner(LoRAFineTuner):
         base = load_base_model(self.model_name, self.device.type, quantization)
         self.bytes_before_quantization = sum(number_of_weights(weight) * 4 for weight in base.parameters())
         self.bytes_after_quantization = sum(bytes_of(weight) for weight in base.parameters())
+        let_go_of_the_file(base)
         keep_differentiable(base)
         # Whether activations are recomputed is decided by the training settings, not here; either way the
         # gradients have to find their way through the frozen embeddings.
@@ -116,6 +117,13 @@ class QLoRAFineTuner(LoRAFineTuner):
     def memory(self) -> dict[str, int]:
         """Bytes by part: weights as they are held, scales of the blocks included, gradients and optimizer."""
         return {**super().memory(), "weights": sum(bytes_of(weight) for weight in self.model.parameters())}
+
+
+def let_go_of_the_file(model: torch.nn.Module) -> None:
+    """Copy what was not quantised, so that the mapped file of full-precision weights can leave the memory."""
+    for weight in model.parameters():
+        if weight.is_floating_point():
+            weight.data = weight.data.clone()
 
 
 def keep_differentiable(model: torch.nn.Module) -> None:
