@@ -9,6 +9,8 @@ from __future__ import annotations
 HELP_BY_COMMAND = {
     "extract": "turn documents into chunks and instruction pairs",
     "train-lora": "fine-tune a model with low-rank adapters",
+    "train-qlora": "fine-tune low-rank adapters on a base stored in 4 bits",
+    "train-full": "fine-tune every weight of a model",
     "chat": "talk to a model",
     "pipeline": "the whole way: documents to a tuned model, measured against the base",
     "create-samples": "write sample documents and records to try everything with",

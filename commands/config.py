@@ -32,7 +32,11 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
 
 def _decided_elsewhere(path: str, config: ToolkitConfig) -> str:
     """Where two keys could mean the same, which one holds."""
-    save_steps = config.transfer_learning.lora.training.save_steps
-    if path == "checkpoint.save_frequency" and save_steps is not None:
-        return f"; transfer_learning.lora.training.save_steps = {save_steps} wins where it is set"
-    return ""
+    if path != "checkpoint.save_frequency":
+        return ""
+    sections = {
+        name: getattr(config.transfer_learning, name).training.save_steps
+        for name in type(config.transfer_learning).model_fields
+    }
+    winners = [f"transfer_learning.{name}.training.save_steps = {steps}" for name, steps in sections.items() if steps]
+    return f"; {', '.join(winners)} wins where it is set" if winners else ""

@@ -11,6 +11,7 @@ from shared_utils.errors import ConfigurationError
 from shared_utils.settings import nearest
 
 SETTING_PREFIX = "setting:"
+METHOD = "{method}"  # in a setting's path: the way of fine-tuning that --method names
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,9 +67,10 @@ def add_setting(
 
     The text that was typed is checked by the settings, like every other source.
     """
-    field = field_at(path)
+    field = field_at(path.replace(METHOD, "lora"))
     text = str(field.description).replace("%", "%%")
-    shown = f"{text} (default {_shown(field.default)}; {path})"
+    default = "that of the method" if METHOD in path else _shown(field.default)
+    shown = f"{text} (default {default}; {path.replace(METHOD, 'METHOD')})"
     options: dict[str, Any] = {"dest": SETTING_PREFIX + path, "default": argparse.SUPPRESS, "help": shown}
     if field.annotation is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
@@ -89,7 +91,9 @@ def overrides_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> l
     for dest, value in vars(args).items():
         if dest.startswith(SETTING_PREFIX):
             typed = value[0] if isinstance(value, list) and len(value) == 1 else value
-            overrides.append(Override(dest.removeprefix(SETTING_PREFIX), typed, flag_by_dest[dest]))
+            path = dest.removeprefix(SETTING_PREFIX)
+            path = path.replace(METHOD, args.method) if METHOD in path else path
+            overrides.append(Override(path, typed, flag_by_dest[dest]))
     return overrides
 
 

@@ -7,13 +7,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from commands.options import add_setting
+from commands.options import METHOD, add_setting
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console
 from shared_utils.errors import Interrupted
 
 EXAMPLE = "python main.py pipeline --documents my_documents --output-dir outputs/mine"
-LORA = "transfer_learning.lora"
+SECTION = f"transfer_learning.{METHOD}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,15 +23,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--train-data", nargs="+", default=[], metavar="FILE", help="questions with answers (default: from headings)"
     )
     parser.add_argument("--eval-data", metavar="FILE", help="held-out questions (default: other words for headings)")
-    add_setting(parser, "--model", f"{LORA}.model_name")
-    parser.add_argument("--method", choices=["lora"], default="lora", help="how the model is tuned (default lora)")
+    add_setting(parser, "--model", f"{SECTION}.model_name")
+    parser.add_argument(
+        "--method", choices=["lora", "qlora", "full"], default="lora", help="how the model is tuned (default lora)"
+    )
     parser.add_argument(
         "--export", nargs="+", choices=["merged"], default=["merged"], help="what is made of it (default merged)"
     )
-    add_setting(parser, "--epochs", f"{LORA}.training.num_train_epochs")
-    add_setting(parser, "--batch-size", f"{LORA}.training.per_device_train_batch_size")
-    add_setting(parser, "--learning-rate", f"{LORA}.training.learning_rate")
-    add_setting(parser, "--max-length", f"{LORA}.training.max_length")
+    add_setting(parser, "--epochs", f"{SECTION}.training.num_train_epochs")
+    add_setting(parser, "--batch-size", f"{SECTION}.training.per_device_train_batch_size")
+    add_setting(parser, "--learning-rate", f"{SECTION}.training.learning_rate")
+    add_setting(parser, "--max-length", f"{SECTION}.training.max_length")
     parser.add_argument(
         "--preset", metavar="NAME", help="ready-made settings from configs/presets, for example tiny_cpu"
     )
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
         eval_data=args.eval_data,
         document_processing=config.document_processing,
         comparison=config.evaluation,
-        fine_tuning=fine_tune_request(config, run_dir),
+        fine_tuning=fine_tune_request(config, args.method, run_dir),
         must_resume=args.resume,
     )
     try:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from configs.loader import to_yaml
 from configs.schema import ToolkitConfig
+from training_methods.transfer_learning.settings import Method
 from workflows.fine_tuning import FineTuneRequest
 
 
 def fine_tune_request(
     config: ToolkitConfig,
+    method: Method,
     run_dir: Path,
     *,
     train_data: Sequence[str] = (),
@@ -24,7 +26,8 @@ def fine_tune_request(
         run_dir=run_dir,
         train_data=tuple(train_data),
         eval_data=eval_data,
-        lora=config.transfer_learning.lora,
+        method=method,
+        settings=config.transfer_learning.of(method),
         checkpoint=config.checkpoint,
         early_stopping=config.early_stopping,
         evaluation=config.evaluation,

@@ -3,98 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import time
-from pathlib import Path
 
-from commands.options import add_setting
+from commands.train_options import add_training_arguments, run_training
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console
 
 EXAMPLE = "python main.py train-lora --train-data data/train.jsonl --epochs 3"
-SECTION = "transfer_learning.lora"
-FLAGS = {
-    "--model": "model_name",
-    "--lora-r": "lora_r",
-    "--lora-alpha": "lora_alpha",
-    "--lora-dropout": "lora_dropout",
-    "--target-modules": "target_modules",
-    "--epochs": "training.num_train_epochs",
-    "--max-steps": "training.max_steps",
-    "--batch-size": "training.per_device_train_batch_size",
-    "--gradient-accumulation-steps": "training.gradient_accumulation_steps",
-    "--learning-rate": "training.learning_rate",
-    "--max-length": "training.max_length",
-    "--eval-split": "training.eval_split",
-    "--train-on-prompt": "training.train_on_prompt",
-    "--strict": "training.strict",
-    "--chat-template": "training.chat_template",
-    "--gradient-checkpointing": "training.gradient_checkpointing",
-}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument(
-        "--train-data", nargs="+", required=True, metavar="FILE", help="training records: .jsonl, .json, .csv, .parquet"
-    )
-    parser.add_argument("--eval-data", metavar="FILE", help="held-out records; default: a share of the training data")
-    for flag, setting in FLAGS.items():
-        add_setting(parser, flag, f"{SECTION}.{setting}")
-    precision = parser.add_mutually_exclusive_group()
-    for name in ("bf16", "fp16"):
-        precision.add_argument(
-            f"--{name}",
-            action="store_const",
-            const=name,
-            dest=f"setting:{SECTION}.training.precision",
-            default=argparse.SUPPRESS,
-            help=f"compute in {name}",
-        )
-    parser.add_argument(
-        "--preset", metavar="NAME", help="ready-made settings from configs/presets, for example tiny_cpu"
-    )
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="CHECKPOINT",
-        help="go on from the newest whole checkpoint, or this one",
-    )
-    parser.add_argument("--merge", action="store_true", help="write the adapter merged into its base, too")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
+    add_training_arguments(parser, "lora")
 
 
 def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Train, then say what was written and what to type next."""
-    from commands.requests import fine_tune_request
-    from workflows.fine_tuning import dry_run, fine_tune
-
-    request = fine_tune_request(
-        config,
-        _run_dir(args, Path(config.common.output_dir)),
-        train_data=args.train_data,
-        eval_data=args.eval_data,
-        resume=args.resume,
-        merge=args.merge,
-    )
-    if args.dry_run:
-        return CommandResult(dry_run(request, console))
-    summary = fine_tune(request, console)
-    if summary["eval_loss"] is not None:
-        console.info(f"held-out loss: base {summary['base_eval_loss']:.4f}, tuned {summary['eval_loss']:.4f}")
-    console.info(f"{summary['steps']} steps in {summary['seconds']:.0f} seconds; written to {request.run_dir}")
-    console.info(f'next: python main.py chat {request.run_dir} --prompt "..."')
-    return CommandResult(summary)
-
-
-def _run_dir(args: argparse.Namespace, runs_dir: Path) -> Path:
-    """Where the run writes: as asked, where the run to be resumed stands, or a new folder."""
-    from workflows.run_folder import newest_unfinished
-
-    if args.output_dir:
-        return Path(args.output_dir)
-    if args.resume:
-        return Path(args.resume).parent
-    if args.resume is not None:
-        return newest_unfinished(runs_dir)
-    return runs_dir / f"lora-{time.strftime('%Y%m%d-%H%M%S')}"
+    return run_training("lora", args, config, console)

@@ -1,4 +1,4 @@
-"""From a trained model to one that answers: merging and chat."""
+"""From a trained model to one that answers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deployment.adapter_merging import merge_adapter as merge_adapter
     from deployment.chat_interface import ChatInterface as ChatInterface
 
-_MODULES = {"ChatInterface": "deployment.chat_interface", "merge_adapter": "deployment.adapter_merging"}
-__all__ = ["ChatInterface", "merge_adapter"]
+_MODULES = {"ChatInterface": "deployment.chat_interface"}
+__all__ = ["ChatInterface"]
 
 
 def __getattr__(name: str) -> object:

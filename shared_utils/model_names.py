@@ -65,6 +65,23 @@ def locate_model(name: str | Path) -> ModelLocation:
     return ModelLocation(text, text, "hub")
 
 
+def locate_base(name: str | Path) -> ModelLocation:
+    """Find a model to be trained; an adapter is refused.
+
+    Raises:
+        DataValidationError: as `locate_model`, and for an adapter, which is no model by itself.
+    """
+    location = locate_model(name)
+    if location.kind != "adapter":
+        return location
+    merged = Path(location.source) / "merged"
+    instead = f"train on {merged}, or" if (merged / "config.json").is_file() else "merge it first (--merge), or"
+    raise DataValidationError(
+        f"{location.name} is an adapter of {location.base}, not a model to start from",
+        hint=f"{instead} start from its base: --model {location.base}",
+    )
+
+
 def hub_is_reachable() -> bool:
     """Whether a connection to the model hub opens within two seconds."""
     try:
@@ -98,15 +115,22 @@ def _local_model(name: str, path: Path) -> ModelLocation:
             )
         _refuse_pickles(path, "model")
         return ModelLocation(name, str(path), "model")
-    if (path / "merged" / "config.json").is_file():
-        return _local_model(name, path / "merged")  # the folder of a pipeline
+    for part in ("merged", "train"):  # of a pipeline; one of full fine-tuning has nothing to merge
+        if (path / part / "config.json").is_file():
+            return _local_model(name, path / part)
     if (path / "run.json").is_file() or any(path.glob("checkpoint-*")):
-        raise DataValidationError(
-            f"{path} is a run that has not ended", hint=f"python main.py train-lora --resume --output-dir {path}"
-        )
+        raise DataValidationError(f"{path} is a run that has not ended", hint=f"go on with: {_resume_command(path)}")
     raise DataValidationError(
         f"{path} holds no model (neither config.json nor adapter_config.json)", hint="name a model or run folder"
     )
+
+
+def _resume_command(run_dir: Path) -> str:
+    """The command that goes on with a run, as its `run.json` keeps it."""
+    try:
+        return read_json_file(run_dir / "run.json")["command"] + " --resume"
+    except (DataValidationError, KeyError, TypeError):
+        return f"the command that started it, with --resume --output-dir {run_dir}"
 
 
 def _base_name(path: Path, base: str) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from shared_utils.errors import ConfigurationError, DataValidationError
-from shared_utils.model_names import ModelLocation, locate_model
+from shared_utils.errors import ConfigurationError, DataValidationError, LLMToolkitError
+from shared_utils.file_utils import write_json_atomic
+from shared_utils.model_names import ModelLocation, locate_base, locate_model
 from shared_utils.prompt_formats import attach_chat_template
 
 # Results and progress are told by the toolkit; the library's bars and advice would mix with them.
@@ -84,7 +89,25 @@ def load_model(name: str, device: str = "auto", dtype: str = "float32") -> PreTr
     return model.to(pick_device(device)).eval()
 
 
-def _load_base(location: ModelLocation, dtype: str) -> PreTrainedModel:
+def load_base_model(name: str, device: str, quantization: Any = None) -> PreTrainedModel:
+    """A model to be trained, its weights in float32 or quantised.
+
+    Args:
+        name: a model, not an adapter.
+        device: cpu, cuda or mps.
+        quantization: a `BitsAndBytesConfig`, or None.
+
+    Raises:
+        DataValidationError: the folder holds an adapter, or the model cannot be loaded.
+    """
+    location = locate_base(name)
+    if quantization is None:
+        return _load_base(location, "float32").to(pick_device(device))
+    # Quantised weights cannot be moved afterwards, so they are placed while they load.
+    return _load_base(location, "float32", quantization_config=quantization, device_map={"": device})
+
+
+def _load_base(location: ModelLocation, dtype: str, **placement: Any) -> PreTrainedModel:
     with _clear_load_errors(location):
         return AutoModelForCausalLM.from_pretrained(
             location.source,
@@ -92,6 +115,7 @@ def _load_base(location: ModelLocation, dtype: str) -> PreTrainedModel:
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=location.is_local,
+            **placement,
         )
 
 
@@ -110,11 +134,62 @@ class _clear_load_errors:
             and (type(error).__module__.split(".")[0] not in ("safetensors", "safetensors_rust", "tokenizers"))
         ):
             return
+        name = self.location.name
+        for kind_name, (what, hint) in HUB_REFUSALS.items():
+            if any(type(cause).__name__ == kind_name for cause in _causes(error)):
+                raise DataValidationError(f"the model '{name}' {what}", hint=hint.format(name=name)) from error
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataValidationError(
-            f"the model '{self.location.name}' cannot be loaded: {first_line:.300}",
+            f"the model '{name}' cannot be loaded: {first_line:.300}",
             hint="check that the folder is whole: config.json, tokenizer.json and safetensors files",
         ) from error
+
+
+# What a hub answers, in the order in which its errors are derived from each other.
+HUB_REFUSALS = {
+    "GatedRepoError": (
+        "is gated: its owner wants a licence to be accepted first",
+        "accept it at https://huggingface.co/{name}, then log in with: hf auth login",
+    ),
+    "RepositoryNotFoundError": (
+        "does not exist on the hub, or is private",
+        "check the spelling; for a private one log in with: hf auth login",
+    ),
+}
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def save_whole_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a model with its tokenizer so that any program can load it and knows where an answer ends.
+
+    Raises:
+        LLMToolkitError: the weights could not be written.
+    """
+    stops = stop_token_ids(tokenizer)
+    generation = model.generation_config
+    if generation is not None and stops:
+        # Programs that read only this file must stop at the end of an answer too.
+        generation.eos_token_id = stops
+        generation.pad_token_id = tokenizer.pad_token_id
+        if not generation.do_sample:
+            # Some published models keep a temperature that nothing uses; transformers refuses to write it.
+            generation.temperature = generation.top_p = generation.top_k = None
+    try:
+        model.save_pretrained(folder)
+    except SafetensorError as error:
+        raise LLMToolkitError(
+            f"the weights cannot be written: {error}", hint="make room on the disk and run it again"
+        ) from error
+    tokenizer.save_pretrained(folder)
+    # transformers 5 keeps the template in a file of its own; older readers look only here.
+    config_path = folder / "tokenizer_config.json"
+    config = json.loads(config_path.read_text(encoding="utf-8"))
+    write_json_atomic(config_path, {**config, "chat_template": tokenizer.chat_template})
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:

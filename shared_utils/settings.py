@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+from shared_utils.errors import ConfigurationError
 
 
 class Settings(BaseModel):
@@ -28,6 +30,28 @@ class Settings(BaseModel):
         if isinstance(value, bool) and annotation in (int, float, int | None, float | None):
             raise ValueError("a number is needed, not true or false")
         return value
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def checked(kind: type[SettingsT], values: dict[str, Any]) -> SettingsT:
+    """Settings made by a program, checked like those of a file.
+
+    Raises:
+        ConfigurationError: names the setting and what is wrong with it.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        shown = (
+            f" is {detail['input']!r:.80};" if where and not isinstance(detail["input"], dict) else ":" * bool(where)
+        )
+        known = ", ".join(kind.model_fields)
+        raise ConfigurationError(f"{where}{shown} {message}".strip(), hint=f"settings here: {known}") from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

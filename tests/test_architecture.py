@@ -12,8 +12,8 @@ from tests.conftest import ROOT
 
 # A package may import those of a lower number, and itself.
 LEVELS = {
+    "scripts": 6,
     "main": 5,
-    "scripts": 5,
     "commands": 4,
     "workflows": 3,
     "configs": 3,

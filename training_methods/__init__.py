@@ -6,10 +6,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from training_methods.training_config import ConfigurationTemplate as ConfigurationTemplate
+    from training_methods.training_config import TrainingConfig as TrainingConfig
+    from training_methods.training_config import TrainingConfigBuilder as TrainingConfigBuilder
+    from training_methods.transfer_learning.adapter_merging import merge_adapter as merge_adapter
+    from training_methods.transfer_learning.models.full_model import FullFineTuner as FullFineTuner
     from training_methods.transfer_learning.models.lora_model import LoRAFineTuner as LoRAFineTuner
+    from training_methods.transfer_learning.models.qlora_model import QLoRAFineTuner as QLoRAFineTuner
 
-_MODULES = {"LoRAFineTuner": "training_methods.transfer_learning.models.lora_model"}
-__all__ = ["LoRAFineTuner"]
+_MODULES = {
+    "LoRAFineTuner": "training_methods.transfer_learning.models.lora_model",
+    "QLoRAFineTuner": "training_methods.transfer_learning.models.qlora_model",
+    "FullFineTuner": "training_methods.transfer_learning.models.full_model",
+    "merge_adapter": "training_methods.transfer_learning.adapter_merging",
+    "TrainingConfig": "training_methods.training_config",
+    "TrainingConfigBuilder": "training_methods.training_config",
+    "ConfigurationTemplate": "training_methods.training_config",
+}
+__all__ = [
+    "ConfigurationTemplate",
+    "FullFineTuner",
+    "LoRAFineTuner",
+    "QLoRAFineTuner",
+    "TrainingConfig",
+    "TrainingConfigBuilder",
+    "merge_adapter",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -21,7 +21,7 @@ from shared_utils.file_utils import (
     write_json_atomic,
     write_text_atomic,
 )
-from shared_utils.model_names import STARTER, STARTER_NOTICE, locate_model
+from shared_utils.model_names import STARTER, STARTER_NOTICE, locate_base
 from shared_utils.records import Record
 from shared_utils.run_lock import run_lock
 from training_methods.transfer_learning.settings import (
@@ -29,7 +29,8 @@ from training_methods.transfer_learning.settings import (
     EarlyStoppingSettings,
     InRunEvaluationSettings,
     LoggingSettings,
-    LoRASettings,
+    Method,
+    MethodSettings,
 )
 from workflows.run_folder import RUN_FILE, finished_result, save_model, timestamp
 
@@ -44,7 +45,8 @@ class FineTuneRequest:
     run_dir: Path
     train_data: tuple[str, ...]
     eval_data: str | None
-    lora: LoRASettings
+    method: Method
+    settings: MethodSettings  # the section of the method
     checkpoint: CheckpointSettings
     early_stopping: EarlyStoppingSettings
     evaluation: InRunEvaluationSettings
@@ -73,7 +75,7 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     data = _load_data(request)
-    locate_model(request.lora.model_name)  # a mistyped name must not cost the import of the libraries
+    locate_base(request.settings.model_name)  # a mistyped name must not cost the import of the libraries
     ensure_output_dir(request.run_dir)
     with run_lock(request.run_dir):
         remove_leftovers(request.run_dir)
@@ -92,17 +94,17 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
 def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
     """Say what would be done: records, tokens, steps, memory and time; write nothing."""
     data = _load_data(request)
-    tuner = _build_tuner(request)
+    tuner = _build_tuner(request, console)
     from training_methods.transfer_learning.estimates import estimate
     from training_methods.transfer_learning.fine_tuner import total_steps
 
     train, held_out = _encode(request, tuner, data)
     _tell_data(console, request, data, train)
-    steps = total_steps(len(train), request.lora.training)
-    figures = estimate(tuner, train, request.lora.training, steps)
+    steps = total_steps(len(train), request.settings.training)
+    figures = estimate(tuner, train, request.settings.training, steps)
     console.info(
-        f"{steps} steps of {request.lora.training.per_device_train_batch_size} x "
-        f"{request.lora.training.gradient_accumulation_steps} records; about {figures.memory_bytes / 1e6:,.0f} MB "
+        f"{steps} steps of {request.settings.training.per_device_train_batch_size} x "
+        f"{request.settings.training.gradient_accumulation_steps} records; about {figures.memory_bytes / 1e6:,.0f} MB "
         f"of memory and {figures.seconds:,.0f} seconds; nothing was written"
     )
     return {
@@ -119,7 +121,7 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
 
 def resume_command(request: FineTuneRequest) -> str:
     """The command line that goes on with this run."""
-    words = ["python", "main.py", "train-lora", "--config", str(request.run_dir / "config.yaml")]
+    words = ["python", "main.py", f"train-{request.method}", "--config", str(request.run_dir / "config.yaml")]
     words += ["--train-data", *request.train_data]
     if request.eval_data:
         words += ["--eval-data", request.eval_data]
@@ -127,7 +129,7 @@ def resume_command(request: FineTuneRequest) -> str:
 
 
 def _load_data(request: FineTuneRequest) -> _Data:
-    training = request.lora.training
+    training = request.settings.training
     loaded = load_records(request.train_data)
     fingerprints = dict(loaded.fingerprints)
     if training.strict and loaded.rejected:
@@ -143,9 +145,9 @@ def _load_data(request: FineTuneRequest) -> _Data:
         raise DataValidationError(
             f"no usable record in {', '.join(request.train_data)}", hint="see docs/data-format.md for the kinds"
         )
-    settings = _flat(request.lora.model_dump(mode="json"))
+    settings = _flat(request.settings.model_dump(mode="json"))
     identity: dict[str, object] = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE}
-    identity |= {"seed": request.seed, "data": sha256_of_text(*sorted(fingerprints.values()))}
+    identity |= {"method": request.method, "seed": request.seed, "data": sha256_of_text(*sorted(fingerprints.values()))}
     return _Data(replace(loaded, fingerprints=fingerprints), train, held_out, identity)
 
 
@@ -154,10 +156,10 @@ def _train(request: FineTuneRequest, data: _Data, console: Console) -> dict[str,
     from training_methods.transfer_learning.fine_tuner import total_steps
 
     started = time.time()
-    if request.lora.model_name == STARTER:
+    if request.settings.model_name == STARTER:
         console.info(STARTER_NOTICE)
     resume_from = _checkpoint_to_resume(request, console)
-    tuner = _build_tuner(request)
+    tuner = _build_tuner(request, console)
     train, held_out = _encode(request, tuner, data)
     _tell_data(console, request, data, train)
     run = _run_record(request, data, started)
@@ -165,15 +167,15 @@ def _train(request: FineTuneRequest, data: _Data, console: Console) -> dict[str,
     write_json_atomic(request.run_dir / RUN_FILE, run)
 
     collator = Collator(tuner.tokenizer.pad_token_id)
-    batch_size = request.lora.training.per_device_train_batch_size * 2
+    batch_size = request.settings.training.per_device_train_batch_size * 2
     base_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
-    steps = total_steps(len(train), request.lora.training)
+    steps = total_steps(len(train), request.settings.training)
     with console.progress(steps, "training") as progress:
         trainer: Any = tuner.train(
             train,
             request.run_dir,
             eval_dataset=held_out,
-            training=request.lora.training,
+            training=request.settings.training,
             checkpoint=request.checkpoint,
             early_stopping=request.early_stopping,
             evaluation=request.evaluation,
@@ -185,33 +187,32 @@ def _train(request: FineTuneRequest, data: _Data, console: Console) -> dict[str,
         raise Interrupted(tuner.stopped_by, hint=f"go on with: {resume_command(request)}")
     eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
     summary = _summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps)
-    _finish(request, data, tuner, summary, run)
+    _finish(request, data, tuner, summary, run, console)
     return summary
 
 
-def _build_tuner(request: FineTuneRequest) -> Any:
-    from training_methods.transfer_learning.models.lora_model import LoRAFineTuner
+def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
+    from shared_utils.model_utils import pick_device
+    from training_methods.transfer_learning.memory_needs import refuse_too_large
+    from training_methods.transfer_learning.methods import build_tuner
 
-    return LoRAFineTuner(
-        request.lora.model_name,
-        request.lora.lora_r,
-        request.lora.lora_alpha,
-        request.lora.lora_dropout,
-        request.lora.target_modules,
-        device=request.device,
-        seed=request.seed,
-        chat_template=request.lora.training.chat_template,
-    )
+    device = pick_device(request.device)
+    refuse_too_large(request.settings, device)
+    tuner: Any = build_tuner(request.settings, device=device.type, seed=request.seed)
+    if request.method == "qlora":
+        before, after = tuner.bytes_before_quantization, tuner.bytes_after_quantization
+        console.info(f"weights of the base: {before / 1e6:,.1f} MB in float32, {after / 1e6:,.1f} MB quantised")
+    return tuner
 
 
 def _encode(request: FineTuneRequest, tuner: Any, data: _Data) -> tuple[Any, Any]:
     from training_methods.transfer_learning.dataset import encode_dataset
 
-    training = request.lora.training
+    training = request.settings.training
     limit = getattr(tuner.model.config, "max_position_embeddings", None)
     if limit and training.max_length > limit:
         raise DataValidationError(
-            f"max_length is {training.max_length}, but {request.lora.model_name} reads at most {limit} tokens",
+            f"max_length is {training.max_length}, but {request.settings.model_name} reads at most {limit} tokens",
             hint=f"use --max-length {limit}",
         )
 
@@ -234,7 +235,9 @@ def _tell_data(console: Console, request: FineTuneRequest, data: _Data, train: A
         f"{summary.supervised_share:.0%} of them with loss"
     )
     if summary.truncated:
-        console.info(f"cut at {request.lora.training.max_length} tokens: {summary.truncated} records (--max-length)")
+        console.info(
+            f"cut at {request.settings.training.max_length} tokens: {summary.truncated} records (--max-length)"
+        )
     reasons: dict[str, list[str]] = {reason: [] for reason in summary.dropped}
     for rejected in data.loaded.rejected:
         reasons.setdefault(rejected.reason, []).append(rejected.where)
@@ -272,7 +275,7 @@ def _summary(
     trainable, total = tuner.parameter_counts()
     return {
         "run_dir": str(request.run_dir),
-        "model": request.lora.model_name,
+        "model": request.settings.model_name,
         "method": tuner.method,
         "trainable_parameters": trainable,
         "total_parameters": total,
@@ -290,11 +293,27 @@ def _summary(
         "peak_memory_mb": round(peak_memory_bytes() / 1e6, 1),
         "stopped_early": trainer.state.global_step < steps,
         "resumed_from": str(resume_from) if resume_from else None,
+        **_quantised_memory(tuner),
+    }
+
+
+def _quantised_memory(tuner: Any) -> dict[str, object]:
+    """For QLoRA: the size of the base before and after it was quantised."""
+    if tuner.method != "qlora":
+        return {}
+    return {
+        "base_memory_mb": round(tuner.bytes_before_quantization / 1e6, 1),
+        "quantized_memory_mb": round(tuner.bytes_after_quantization / 1e6, 1),
     }
 
 
 def _finish(
-    request: FineTuneRequest, data: _Data, tuner: Any, summary: dict[str, object], run: dict[str, object]
+    request: FineTuneRequest,
+    data: _Data,
+    tuner: Any,
+    summary: dict[str, object],
+    run: dict[str, object],
+    console: Console,
 ) -> None:
     """Write the model, its card and curves; `run.json` says `done` only when all of it stands."""
     from shared_utils.curves import write_curves
@@ -304,12 +323,10 @@ def _finish(
     write_text_atomic(request.run_dir / "README.md", _card(request, data, summary))
     lines = (request.run_dir / METRICS_NAME).read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    write_curves(request.run_dir / "curves.png", rows, f"{request.lora.model_name}, {tuner.method}")
+    write_curves(request.run_dir / "curves.png", rows, f"{request.settings.model_name}, {tuner.method}")
     if request.merge:
-        from deployment.adapter_merging import merge_adapter
-
-        texts = [_text_of(record) for record in data.train[:3]]
-        merge_adapter(request.run_dir, request.run_dir / "merged", device=request.device, check_texts=texts)
+        report = tuner.merge(request.run_dir / "merged", [_text_of(record) for record in data.train[:3]])
+        console.info(f"merged into the full-precision base: {report.in_words()}")
     write_json_atomic(request.run_dir / RUN_FILE, {**run, "status": "done", "finished": timestamp(), "result": summary})
 
 
@@ -318,9 +335,9 @@ def _card(request: FineTuneRequest, data: _Data, summary: dict[str, Any]) -> str
 
     return model_card(
         CardFacts(
-            base_model=request.lora.model_name,
+            base_model=request.settings.model_name,
             method=str(summary["method"]),
-            settings=_flat(request.lora.model_dump(mode="json")),
+            settings=_flat(request.settings.model_dump(mode="json")),
             data_files=list(data.loaded.fingerprints),
             records=summary["records"],
             held_out_records=len(data.held_out),
@@ -328,6 +345,8 @@ def _card(request: FineTuneRequest, data: _Data, summary: dict[str, Any]) -> str
             train_loss=summary["train_loss"],
             base_eval_loss=summary["base_eval_loss"],
             eval_loss=summary["eval_loss"],
+            base_memory_mb=summary.get("base_memory_mb"),
+            quantized_memory_mb=summary.get("quantized_memory_mb"),
             versions=package_versions(),
         )
     )
@@ -350,7 +369,7 @@ def _run_record(request: FineTuneRequest, data: _Data, started: float) -> dict[s
     return {
         "status": "running",
         "command": resume_command(request).removesuffix(" --resume"),
-        "model": request.lora.model_name,
+        "model": request.settings.model_name,
         "seed": request.seed,
         "data": data.loaded.fingerprints,
         "identity": data.identity,

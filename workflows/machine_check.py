@@ -17,7 +17,18 @@ from shared_utils.errors import install_command
 
 # Older ones have known holes: unsafe loading, code in model configurations, unsafe font tables.
 VERSION_FLOORS = {"torch": (2, 6), "transformers": (5, 3), "pdfminer.six": (20251230,)}
-CORE = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "pdfplumber", "PyPDF2", "pydantic")
+CORE = (
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "tokenizers",
+    "safetensors",
+    "pdfplumber",
+    "PyPDF2",
+    "pydantic",
+)
 PACKAGES = {"wandb": "recording runs with Weights & Biases", "pypdf": "a maintained fallback for damaged PDFs"}
 # Packages of our own extras: the extra that brings each, and what for.
 EXTRAS = {

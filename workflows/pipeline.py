@@ -5,7 +5,7 @@ RUN/extract/      documents.jsonl, chunks.jsonl, instructions.jsonl, manifest.js
 RUN/data/         train.jsonl, evaluation.jsonl
 RUN/train/        the run folder of the training
 RUN/evaluation/   base/ and tuned/: evaluation.json, predictions.jsonl
-RUN/merged/       the tuned model, ready for chat
+RUN/merged/       the tuned model, ready for chat (full fine-tuning leaves it in RUN/train/)
 RUN/steps/        the result of each finished step; a step that stands there is not done again
 RUN/summary.json, RUN/report.html
 """
@@ -52,7 +52,7 @@ class PipelineRequest:
     @property
     def model(self) -> str:
         """Name of the model that is tuned."""
-        return self.fine_tuning.lora.model_name
+        return self.fine_tuning.settings.model_name
 
 
 def run_pipeline(request: PipelineRequest, console: Console) -> dict[str, Any]:
@@ -91,7 +91,10 @@ def _run_steps(request: PipelineRequest, steps: Steps, console: Console) -> dict
     tuned = steps.run("tuned", "asking the tuned model the same questions", lambda: _evaluate(
         request, str(run_dir / "train"), data, run_dir / "evaluation" / "tuned", console))  # fmt: skip
     exports = steps.run("export", "merging the adapter into its base", lambda: _merge(request, data))
-    replies = steps.run("replies", "sample replies of the merged model", lambda: {"rows": _replies(request)})["rows"]
+    tuned_model = exports["merged"]
+    replies = steps.run(
+        "replies", "sample replies of the merged model", lambda: {"rows": _replies(request, tuned_model)}
+    )["rows"]
     summary: dict[str, Any] = {
         "run_dir": str(run_dir),
         "extract": extract,
@@ -117,7 +120,8 @@ def _identity(request: PipelineRequest) -> dict[str, object]:
     return {
         "the input": {str(path): sha256_of(path) for path in files if path.is_file()},
         "document_processing": request.document_processing.model_dump(mode="json", exclude={"extraction"}),
-        "transfer_learning.lora": request.fine_tuning.lora.model_dump(mode="json"),
+        f"transfer_learning.{request.fine_tuning.method}": request.fine_tuning.settings.model_dump(mode="json"),
+        "the method": request.fine_tuning.method,
         "evaluation": request.comparison.model_dump(mode="json"),
         "common.seed": request.fine_tuning.seed,
     }
@@ -187,7 +191,7 @@ def _evaluate(
 
     settings = request.comparison
     records = load_questions(Path(data["evaluation"]))
-    tokenizer = load_tokenizer(model_name, request.fine_tuning.lora.training.chat_template)
+    tokenizer = load_tokenizer(model_name, request.fine_tuning.settings.training.chat_template)
     model = load_model(model_name, request.fine_tuning.device)
     with console.progress(2 * len(records), "evaluating") as progress:
         result = evaluate_model(
@@ -211,8 +215,10 @@ def _evaluate(
 
 
 def _merge(request: PipelineRequest, data: dict[str, Any]) -> dict[str, Any]:
-    from deployment.adapter_merging import merge_adapter
+    from training_methods.transfer_learning.adapter_merging import merge_adapter
 
+    if request.fine_tuning.method == "full":
+        return {"merged": str(request.run_dir / "train"), "max_logit_difference": 0.0}  # it is a whole model already
     texts = [row["content"] for record in load_questions(Path(data["evaluation"]))[:4] for row in record["messages"]]
     report = merge_adapter(
         request.run_dir / "train", request.run_dir / "merged", device=request.fine_tuning.device, check_texts=texts
@@ -220,16 +226,14 @@ def _merge(request: PipelineRequest, data: dict[str, Any]) -> dict[str, Any]:
     return {"merged": str(report.output_dir), "max_logit_difference": report.max_logit_difference}
 
 
-def _replies(request: PipelineRequest) -> list[dict[str, object]]:
+def _replies(request: PipelineRequest, tuned_model: str) -> list[dict[str, object]]:
     """A few held-out questions, answered by the base and by the merged model as `chat` would."""
     from deployment.chat_interface import ChatInterface
     from evaluation.language_metrics import exact_match
     from evaluation.stored_results import read_evaluation
 
     base = read_evaluation(request.run_dir / "evaluation" / "base").predictions
-    chat = ChatInterface(
-        str(request.run_dir / "merged"), device=request.fine_tuning.device, max_new_tokens=REPLY_TOKENS
-    )
+    chat = ChatInterface(tuned_model, device=request.fine_tuning.device, max_new_tokens=REPLY_TOKENS)
     rows: list[dict[str, object]] = []
     for row in base[:: max(1, len(base) // REPLIES_SHOWN)][:REPLIES_SHOWN]:
         question = row["prompt"][-1]["content"]
@@ -260,7 +264,7 @@ def _write_report(request: PipelineRequest, summary: dict[str, Any], seconds: di
     ]
     data = summary["data"]
     settings = request.comparison
-    merged = shlex.quote(str(run_dir / "merged"))
+    merged = shlex.quote(summary["exports"]["merged"])
     write_report(
         run_dir / "report.html",
         ReportData(
@@ -290,7 +294,7 @@ def _write_report(request: PipelineRequest, summary: dict[str, Any], seconds: di
                 )
                 for row in summary["replies"]
             ],
-            exports={"merged model": summary["exports"]["merged"], "adapter": str(run_dir / "train")},
+            exports=_models(request, summary),
             next_steps=[
                 NextStep("Talk to the tuned model", f"python main.py chat {merged}"),
                 NextStep(
@@ -305,7 +309,14 @@ def _write_report(request: PipelineRequest, summary: dict[str, Any], seconds: di
     )
 
 
+def _models(request: PipelineRequest, summary: dict[str, Any]) -> dict[str, str]:
+    """What the report calls the models, and where each is."""
+    if request.fine_tuning.method == "full":
+        return {"tuned model": summary["exports"]["merged"]}
+    return {"merged model": summary["exports"]["merged"], "adapter": str(request.run_dir / "train")}
+
+
 def _settings_shown(request: PipelineRequest) -> dict[str, object]:
-    lora = request.fine_tuning.lora.model_dump(mode="json")
-    training = lora.pop("training")
-    return {**lora, **training, "seed": request.fine_tuning.seed}
+    settings = request.fine_tuning.settings.model_dump(mode="json")
+    training, quantization = settings.pop("training"), settings.pop("quantization", {})
+    return {**settings, **quantization, **training, "seed": request.fine_tuning.seed}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from training_methods.transfer_learning.fine_tuner import FineTuner
 
 RUN_FILE = "run.json"
+LAST_FILES = ("adapter_config.json", "config.json")  # what makes a folder a model
 
 
 def finished_result(
@@ -57,13 +58,13 @@ def finished_result(
     return run["result"] if run.get("status") == "done" else None
 
 
-def newest_unfinished(runs_dir: Path) -> Path:
-    """The run folder that `--resume` without a name means.
+def newest_unfinished(runs_dir: Path, method: str) -> Path:
+    """The run folder of a method (lora, qlora, full) that `--resume` without a name means.
 
     Raises:
         LLMToolkitError: there is none.
     """
-    runs = sorted(runs_dir.glob(f"lora-*/{RUN_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    runs = sorted(runs_dir.glob(f"{method}-*/{RUN_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in runs:
         try:
             if json.loads(path.read_text(encoding="utf-8")).get("status") == "running":
@@ -80,7 +81,7 @@ def save_model(run_dir: Path, tuner: FineTuner) -> None:
     try:
         tuner.save(draft)
         # The configuration comes last: a folder with it holds all the rest.
-        for path in sorted(draft.iterdir(), key=lambda path: path.name == "adapter_config.json"):
+        for path in sorted(draft.iterdir(), key=lambda path: path.name in LAST_FILES):
             os.replace(path, run_dir / path.name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

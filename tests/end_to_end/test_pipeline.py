@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shared_utils.model_names import locate_model
 from tests.conftest import ROOT
 
 DOCUMENTS = {
@@ -153,3 +154,17 @@ def test_documents_without_a_heading_are_told_what_is_missing(run_command, tmp_p
     assert result.code == 1
     assert "no heading with a text below it" in result.err
     assert "--train-data" in result.err
+
+
+def test_full_fine_tuning_ends_with_a_model_that_needs_no_merge(tiny_model, documents, tmp_path):
+    settings = ("max_steps=2", "per_device_train_batch_size=2")
+    words = command(tiny_model, documents, tmp_path / "run", "--json", "--method", "full")
+    for setting in settings:
+        words += ["--set", f"transfer_learning.full.training.{setting}"]
+    done = run(words)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["train"]["method"] == "full"
+    assert summary["train"]["steps"] == 2
+    assert summary["exports"]["merged"] == str(tmp_path / "run" / "train")
+    assert locate_model(tmp_path / "run").source == str(tmp_path / "run" / "train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shutil
 from abc import ABC, abstractmethod
@@ -70,6 +71,13 @@ class FineTuner(ABC):
     @abstractmethod
     def _build_model(self) -> PreTrainedModel:
         """Load the model with the weights to be trained marked as such."""
+
+    @abstractmethod
+    def _save_weights(self, folder: Path) -> None:
+        """Write the trained weights into a folder."""
+
+    def _before_training(self, trainer: Trainer) -> None:  # noqa: B027  # most ways have nothing to add
+        """A last word on the trainer, for example on its optimizer."""
 
     def prepare_dataset(self, texts: Sequence[str], max_length: int = 512) -> EncodedDataset:
         """Raw texts, with the loss on every token."""
@@ -157,7 +165,8 @@ class FineTuner(ABC):
                 most_tokens=training.per_device_train_batch_size * training.max_length,
                 most_records=training.per_device_train_batch_size,
                 pad_token_id=self.tokenizer.pad_token_id,
-                packing=training.packing,
+                # NEFTune's noise shrinks with the length of a row, which packing changes.
+                packing=training.packing and not training.neftune_noise_alpha,
                 fuse=precision != "fp16",
             ),
             precision=precision,
@@ -171,6 +180,7 @@ class FineTuner(ABC):
             save_best_only=checkpoint.save_best_only,
         )
         trainer.remove_callback(PrinterCallback)  # stdout belongs to the result
+        self._before_training(trainer)
         with stop:
             trainer.mean_train_loss = trainer.train_from(resume_from)
         self.stopped_by = stop.signal_number
@@ -204,8 +214,9 @@ class FineTuner(ABC):
     def save(self, output_dir: str | Path) -> None:
         """Write the trained weights and the tokenizer with its chat template into a folder."""
         folder = Path(output_dir)
-        self.model.save_pretrained(folder, safe_serialization=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save_pretrained(folder)
+        self._save_weights(folder)
         # peft writes a card of its own without content; the run folder has a real one.
         (folder / "README.md").unlink(missing_ok=True)
 
@@ -247,6 +258,8 @@ class FineTuner(ABC):
             learning_rate=training.learning_rate,
             lr_scheduler_type=training.lr_scheduler_type,
             warmup_steps=warmup_steps(training, steps),
+            optim=optimizer_on(self.device, training.optim),
+            neftune_noise_alpha=training.neftune_noise_alpha,
             weight_decay=training.weight_decay,
             max_grad_norm=training.max_grad_norm,
             logging_steps=training.logging_steps,
@@ -291,6 +304,15 @@ def stored_precision(checkpoint: Path | None) -> Precision | None:
         return None
     state = json.loads((checkpoint / STATE_NAME).read_text(encoding="utf-8"))
     return cast(Precision | None, state.get("precision"))
+
+
+def optimizer_on(device: torch.device, name: str) -> str:
+    """The optimizer to use: paged ones move their state between GPU and RAM, so without CUDA they are plain."""
+    if not name.startswith("paged_") or device.type == "cuda":
+        return name
+    plain = name.removeprefix("paged_")
+    logging.getLogger(__name__).warning("%s needs a CUDA device; %s is used", name, plain)
+    return plain
 
 
 def total_steps(rows: int, training: TrainingSettings) -> int:

@@ -21,6 +21,8 @@ class CardFacts:
     base_eval_loss: float | None
     eval_loss: float | None
     versions: Mapping[str, str]
+    base_memory_mb: float | None = None  # of QLoRA: the weights in float32, and as they were held
+    quantized_memory_mb: float | None = None
 
 
 def model_card(facts: CardFacts) -> str:
@@ -30,7 +32,7 @@ def model_card(facts: CardFacts) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in facts.versions.items())
     return f"""---
 base_model: {facts.base_model}
-library_name: peft
+library_name: {"transformers" if facts.method == "full" else "peft"}
 pipeline_tag: text-generation
 tags: [{facts.method}, llm-complete-toolkit]
 ---
@@ -71,4 +73,10 @@ def _figures(facts: CardFacts) -> str:
         )
     else:
         lines.append("No records were held out, so there is no held-out loss.")
+    if facts.base_memory_mb is not None:
+        lines.append(
+            f"While it was trained, the base took {facts.quantized_memory_mb:,.1f} MB instead of "
+            f"{facts.base_memory_mb:,.1f} MB in float32, and its loss is the one given here. "
+            "The adapter fits the full-precision base, too."
+        )
     return " ".join(lines)

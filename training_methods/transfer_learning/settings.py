@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared_utils.settings import Settings
+
+Schedule = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
+]
+Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
+Initialisation = Literal["default", "gaussian", "pissa", "olora"]
 
 
 class TrainingSettings(Settings):
@@ -20,10 +26,16 @@ class TrainingSettings(Settings):
         100, ge=0, description="steps until the learning rate is reached; at most a tenth of the run"
     )
     learning_rate: float = Field(2e-4, gt=0, le=1, description="peak learning rate")
-    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field(
-        "cosine", description="how the learning rate falls after the warm-up"
+    lr_scheduler_type: Schedule = Field("cosine", description="how the learning rate falls after the warm-up")
+    optim: Optimizer = Field(
+        "adamw_torch", description="optimizer; those with 8bit keep its state in 8 bits (Dettmers et al. 2021)"
     )
-    weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of AdamW")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of the optimizer")
+    neftune_noise_alpha: float | None = Field(
+        None,
+        gt=0,
+        description="noise on the embeddings while training, 5 to 15 (NEFTune, Jain et al. 2023); null: none",
+    )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
     max_length: int = Field(512, ge=8, description="tokens in a record; what is longer is cut and counted")
     save_steps: int | None = Field(
@@ -48,8 +60,21 @@ class TrainingSettings(Settings):
     )
 
 
-class LoRASettings(Settings):
-    """Low-rank adapters on a full-precision model (Hu et al. 2021)."""
+class QLoRATrainingSettings(TrainingSettings):
+    """Training on a quantised base: one record at a time, sixteen to a step."""
+
+    per_device_train_batch_size: int = Field(1, ge=1, description="records in one forward pass")
+    gradient_accumulation_steps: int = Field(16, ge=1, description="forward passes summed into one optimizer step")
+
+
+class FullTrainingSettings(TrainingSettings):
+    """Training of every weight: a tenth of the learning rate of adapters."""
+
+    learning_rate: float = Field(2e-5, gt=0, le=1, description="peak learning rate")
+
+
+class _AdapterSettings(Settings):
+    """What LoRA and QLoRA share."""
 
     model_name: str = Field("starter", min_length=1, description="hub name, model folder or starter")
     lora_r: int = Field(16, ge=1, description="rank of the adapters")
@@ -58,13 +83,91 @@ class LoRASettings(Settings):
     target_modules: str | list[str] = Field(
         "all-linear", description="all-linear, or names of modules that get an adapter"
     )
+    use_rslora: bool = Field(
+        False, description="scale by lora_alpha / sqrt(lora_r), for high ranks (rsLoRA, Kalajdzievski 2023)"
+    )
+    use_dora: bool = Field(False, description="train size and direction of weights apart (DoRA, Liu et al. 2024)")
+    init_lora_weights: Initialisation = Field(
+        "default",
+        description="start of the adapters: default (B is zero), gaussian, pissa (Meng et al. 2024), "
+        "olora (Büyükakyüz 2024)",
+    )
+    lora_plus_ratio: float | None = Field(
+        None, ge=1, description="learning rate of B over that of A, for example 16 (LoRA+, Hayou et al. 2024); null: 1"
+    )
+    modules_to_save: list[str] = Field(
+        [], description="modules trained in full beside the adapters, for example lm_head or embed_tokens"
+    )
+
+    @model_validator(mode="after")
+    def _pissa_and_olora_stand_alone(self) -> Self:
+        if self.init_lora_weights in ("pissa", "olora"):
+            for name in ("use_dora", "modules_to_save"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name} does not go with init_lora_weights {self.init_lora_weights}, which changes the base"
+                    )
+        return self
+
+
+class LoRASettings(_AdapterSettings):
+    """Low-rank adapters on a full-precision model (Hu et al. 2021)."""
+
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="the training run")
+
+
+class QuantizationSettings(Settings):
+    """How the weights under QLoRA adapters are stored."""
+
+    load_in_4bit: bool = Field(True, description="4 bits a weight (Dettmers et al. 2023); off: 8 bits (LLM.int8)")
+    bnb_4bit_use_double_quant: bool = Field(True, description="quantise the scales of 4-bit blocks, too")
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = Field("nf4", description="values that 4 bits stand for")
+    bnb_4bit_compute_dtype: Literal["bfloat16", "float16", "float32"] = Field(
+        "bfloat16", description="number format of products with 4-bit weights"
+    )
+
+
+class QLoRASettings(_AdapterSettings):
+    """Low-rank adapters on a quantised model (Dettmers et al. 2023)."""
+
+    lora_r: int = Field(64, ge=1, description="rank of the adapters")
+    lora_alpha: int = Field(16, ge=1, description="the update is scaled by lora_alpha / lora_r")
+    quantization: QuantizationSettings = Field(
+        default_factory=QuantizationSettings, description="how the base is stored"
+    )
+    training: QLoRATrainingSettings = Field(default_factory=QLoRATrainingSettings, description="the training run")
+
+    @model_validator(mode="after")
+    def _start_fits_the_quantisation(self) -> Self:
+        if self.init_lora_weights == "pissa":
+            raise ValueError("init_lora_weights pissa needs full-precision weights, so it goes with train-lora only")
+        if self.use_dora and not self.quantization.load_in_4bit:
+            raise ValueError("use_dora needs load_in_4bit: peft does not know the norms of 8-bit weights")
+        return self
+
+
+class FullSettings(Settings):
+    """Training of every weight."""
+
+    model_name: str = Field("starter", min_length=1, description="hub name, model folder or starter")
+    training: FullTrainingSettings = Field(default_factory=FullTrainingSettings, description="the training run")
+
+
+MethodSettings = LoRASettings | QLoRASettings | FullSettings
+Method = Literal["lora", "qlora", "full"]
 
 
 class TransferLearningSettings(Settings):
     """Fine-tuning of language models."""
 
-    lora: LoRASettings = Field(default_factory=LoRASettings, description="LoRA")
+    lora: LoRASettings = Field(default_factory=LoRASettings, description="LoRA: adapters on a full-precision base")
+    qlora: QLoRASettings = Field(default_factory=QLoRASettings, description="QLoRA: adapters on a quantised base")
+    full: FullSettings = Field(default_factory=FullSettings, description="every weight is trained")
+
+    def of(self, method: Method) -> MethodSettings:
+        """The section of one way of fine-tuning."""
+        settings: MethodSettings = getattr(self, method)
+        return settings
 
 
 class LoggingSettings(Settings):

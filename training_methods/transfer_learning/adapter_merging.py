@@ -16,20 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shared_utils.bug_report import package_versions
-from shared_utils.errors import ConfigurationError, DataValidationError, LLMToolkitError, TrainingError
+from shared_utils.errors import ConfigurationError, DataValidationError, TrainingError
 from shared_utils.file_utils import (
     TEMPORARY_PREFIX,
     translated_os_errors,
-    write_json_atomic,
     write_text_atomic,
 )
 from shared_utils.model_names import locate_model
-from shared_utils.model_utils import load_model, load_tokenizer, stop_token_ids
+from shared_utils.model_utils import load_model, load_tokenizer, save_whole_model
 
 MAX_LOGIT_DIFFERENCE = 1e-4  # absolute, float32
 MAX_LOSS_DIFFERENCE = 1e-5  # nats per token, float32
@@ -48,10 +46,17 @@ class MergeReport:
     output_dir: Path
     base: str
     texts: int
+    loss: float  # of the merged model on the texts, nats per token
     max_logit_difference: float
     max_loss_difference: float
     parameters: int
     size_bytes: int
+    trained_loss: float | None = None  # of the model as it was trained, for QLoRA with its quantised base
+
+    def in_words(self) -> str:
+        """How close the written model is to what it was made of, in one line."""
+        line = f"loss {self.loss:.4f} on {self.texts} texts, within {self.max_loss_difference:.1e} of base and adapter"
+        return line if self.trained_loss is None else f"{line}; as it was trained {self.trained_loss:.4f}"
 
 
 def merge_adapter(
@@ -89,17 +94,20 @@ def merge_adapter(
         )
     with _new_folder(output_dir) as folder:
         merged = model.merge_and_unload()
-        _save(merged, tokenizer, folder)
+        save_whole_model(merged, tokenizer, folder)
         parameters = sum(weight.numel() for weight in merged.parameters())
         del model, merged  # only one copy in memory while the files are read back
-        logit_difference, loss_difference = _compare(load_model(str(folder), device, "float32"), batches, expected)
+        written = load_model(str(folder), device, "float32")
+        logit_difference, loss_difference = _compare(written, batches, expected)
         _refuse_difference(logit_difference, loss_difference)
         write_text_atomic(folder / "README.md", _model_card(base, adapter_dir, logit_difference, loss_difference))
+        loss = mean_loss(written, tokenizer, texts)
         size = sum(file.stat().st_size for file in folder.iterdir())
     return MergeReport(
         output_dir=output_dir,
         base=base,
         texts=len(batches),
+        loss=loss,
         max_logit_difference=logit_difference,
         max_loss_difference=loss_difference,
         parameters=parameters,
@@ -119,29 +127,6 @@ def _checked_base(adapter_dir: Path, output_dir: Path, texts: Sequence[str]) -> 
         raise DataValidationError("a merged model needs texts to be checked with", hint="give at least one text")
     _refuse_foreign_folder(output_dir, adapter_dir)
     return location.base
-
-
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    stops = stop_token_ids(tokenizer)
-    generation = model.generation_config
-    if generation is not None and stops:
-        # Programs that read only this file must stop at the end of an answer too.
-        generation.eos_token_id = stops
-        generation.pad_token_id = tokenizer.pad_token_id
-        if not generation.do_sample:
-            # Some published models keep a temperature that nothing uses; transformers refuses to write it.
-            generation.temperature = generation.top_p = generation.top_k = None
-    try:
-        model.save_pretrained(folder)
-    except SafetensorError as error:
-        raise LLMToolkitError(
-            f"the merged weights cannot be written: {error}", hint="make room on the disk and run it again"
-        ) from error
-    tokenizer.save_pretrained(folder)
-    # transformers 5 keeps the template in a file of its own; older readers look only here.
-    config_path = folder / "tokenizer_config.json"
-    config = json.loads(config_path.read_text(encoding="utf-8"))
-    write_json_atomic(config_path, {**config, "chat_template": tokenizer.chat_template})
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str, device: torch.device) -> Tensor:
@@ -169,6 +154,12 @@ def _loss(logits: Tensor, input_ids: Tensor) -> float:
     if len(logits) < 2:
         return 0.0
     return float(torch.nn.functional.cross_entropy(logits[:-1].double(), input_ids[0, 1:].cpu()))
+
+
+def mean_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
+    """Mean loss of texts in nats per token, each text weighing the same."""
+    batches = [_encode(tokenizer, text, model.device) for text in texts if text.strip()]
+    return sum(_loss(_logits(model, batch), batch) for batch in batches) / len(batches)
 
 
 def _largest(values: Sequence[float]) -> float:

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from deployment.adapter_merging import MAX_LOGIT_DIFFERENCE, MAX_LOSS_DIFFERENCE, merge_adapter
 from shared_utils.errors import ConfigurationError, DataValidationError, TrainingError
 from shared_utils.model_utils import load_model
 from tests.evaluation.tiny_model import save_tiny_adapter, save_tiny_model
+from training_methods.transfer_learning.adapter_merging import MAX_LOGIT_DIFFERENCE, MAX_LOSS_DIFFERENCE, merge_adapter
 
 OPTIONS = {"trust_remote_code": False, "local_files_only": True}
 
@@ -90,7 +90,7 @@ def test_a_merge_that_changed_the_answers_is_refused_and_keeps_what_was_there(ad
             save_file(weights, path, metadata={"format": "pt"})
         return load_model(name, device, dtype)
 
-    monkeypatch.setattr("deployment.adapter_merging.load_model", load_changed)
+    monkeypatch.setattr("training_methods.transfer_learning.adapter_merging.load_model", load_changed)
     with pytest.raises(TrainingError, match="answers unlike base and adapter: logits differ by"):
         merge_adapter(adapter, target, device="cpu")
     assert (target / "model.safetensors").read_bytes() == before
