@@ -8,8 +8,10 @@ model sees its history.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from jinja2.exceptions import TemplateError
@@ -18,30 +20,24 @@ from transformers import PreTrainedTokenizerBase
 from shared_utils.control_text import ControlText, Piece
 from shared_utils.errors import DataValidationError
 from shared_utils.records import Message
+from shared_utils.template_shapes import only_copies_contents
 
+_SPACE, _OPEN, _CLOSE = "\u2003", "\ue001", "\ue002"
+_BLANK = re.compile(f"({_SPACE}{_OPEN}\\d+{_CLOSE}{_SPACE}|{_OPEN}\\d+{_CLOSE})")
 OTHER_TEMPLATE = "choose another template, for example --chat-template chatml"
 
 
 @dataclass(frozen=True)
-class MarkedText:
-    """A rendered conversation and the answers in it.
+class MarkedRow:
+    """A rendered conversation, cut where answers begin, which is where the model takes over from the prompt.
 
     Attributes:
-        text: as rendered; marks stand for what a person wrote like a control token.
-        answers: (start, end) of each answer in `text`, the end behind its end-of-turn token.
-        mark: the character of the marks, or None.
+        pieces: what stands before the first answer, then each answer with what follows it.
+        ends: for each answer the number of control tokens in it; its last one ends the turn.
     """
 
-    text: str
-    answers: tuple[tuple[int, int], ...]
-    mark: str | None
-
-    def pieces(self) -> list[Piece]:
-        """The text cut where answers begin, which is where the model takes over from the prompt."""
-        cuts = [0, *(start for start, _ in self.answers), len(self.text)]
-        return [
-            Piece(self.text[start:end], start == 0, self.mark) for start, end in zip(cuts, cuts[1:], strict=False)
-        ]
+    pieces: tuple[Piece, ...]
+    ends: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -54,14 +50,56 @@ class _Conversation:
         return [index for index, message in enumerate(self.messages) if message["role"] == "assistant"]
 
 
+def blank(index: int) -> str:
+    """What stands for the content of a message in a form; the spaces tell whether it is stripped."""
+    return f"{_SPACE}{_OPEN}{index}{_CLOSE}{_SPACE}"
+
+
+@dataclass(frozen=True)
+class RowForm:
+    """The rows of all conversations with the same roles, with blanks for the contents.
+
+    Attributes:
+        rows: for each row its pieces, each a list of texts, which stand at even places, and of blanks.
+    """
+
+    rows: tuple[tuple[tuple[tuple[str, ...], ...], tuple[int, ...]], ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[MarkedRow]) -> RowForm | None:
+        """The form behind rendered blanks; None when they were not copied whole."""
+        found = tuple(
+            (tuple(tuple(_BLANK.split(piece.text)) for piece in row.pieces), row.ends) for row in rows
+        )
+        texts = [text for pieces, _ in found for parts in pieces for text in parts[::2]]
+        return cls(found) if not any(char in text for text in texts for char in (_SPACE, _OPEN, _CLOSE)) else None
+
+    def fill(self, contents: Sequence[str]) -> list[MarkedRow]:
+        """The rows of one conversation."""
+        values = {blank(index): content for index, content in enumerate(contents)}
+        values |= {blank(index).strip(): content.strip() for index, content in enumerate(contents)}
+        return [
+            MarkedRow(
+                tuple(
+                    Piece("".join([values[part] if place % 2 else part for place, part in enumerate(parts)]), not number)
+                    for number, parts in enumerate(pieces)
+                ),
+                ends,
+            )
+            for pieces, ends in self.rows
+        ]
+
+
 class AnswerMarker:
     """Renders conversations with a tokenizer's template and finds their answers."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, control: ControlText) -> None:
         self._tokenizer = tokenizer
         self._control = control
+        self._has_shapes = isinstance(tokenizer.chat_template, str) and only_copies_contents(tokenizer.chat_template)
+        self._shapes: dict[tuple[tuple[str, bool], ...], RowForm | None] = {}
 
-    def prompt(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None = None) -> MarkedText:
+    def prompt(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None = None) -> MarkedRow:
         """A conversation up to where the model answers; earlier answers are marked, as in training.
 
         Raises:
@@ -72,27 +110,58 @@ class AnswerMarker:
         lists = [conversation.messages[:turn] for turn in turns]
         text, *earlier = self._render([conversation.messages, *lists], tools=conversation.tools, asks=True)
         starts = [len(prompt) for prompt in earlier if text.startswith(prompt)]
-        return MarkedText(text, tuple((start, start) for start in starts), conversation.mark)
+        return self._row(text, [(start, start) for start in starts], conversation.mark)
 
     def rows(
         self, conversations: Sequence[tuple[Sequence[Message], list[dict[str, Any]] | None]]
-    ) -> list[list[MarkedText]]:
+    ) -> list[list[MarkedRow]]:
         """The rows of each conversation: one, or several where the template rewrites earlier turns.
 
         Raises:
             DataValidationError: the template cannot render one, or its answers cannot be told.
         """
-        hidden = [self._hidden(messages, tools) for messages, tools in conversations]
-        simple = [index for index, one in enumerate(hidden) if one.tools is None]
-        results: list[list[MarkedText]] = [[] for _ in hidden]
-        for index, rows in zip(simple, self._rows_together([hidden[index] for index in simple]), strict=True):
+        results: list[list[MarkedRow]] = []
+        slow: list[_Conversation] = []
+        slow_indices: list[int] = []
+        for messages, tools in conversations:
+            shaped = self._by_shape(messages) if self._has_shapes and not tools else None
+            results.append(shaped or [])
+            if shaped is None:
+                slow.append(self._hidden(messages, tools))
+                slow_indices.append(len(results) - 1)
+        simple = [(index, one) for index, one in zip(slow_indices, slow, strict=True) if one.tools is None]
+        for (index, _), rows in zip(simple, self._rows_together([one for _, one in simple]), strict=True):
             results[index] = rows
-        for index, one in enumerate(hidden):
+        for index, one in zip(slow_indices, slow, strict=True):
             if one.tools is not None:
                 results[index] = self._rows_together([one])[0]
         return results
 
-    def _rows_together(self, conversations: Sequence[_Conversation]) -> list[list[MarkedText]]:
+    def _by_shape(self, messages: Sequence[Message]) -> list[MarkedRow] | None:
+        """The rows by filling in the contents, where roles are all that the template looks at."""
+        contents = [message["content"] for message in messages]
+        if self._control.pattern.search("\0".join(contents)) or any(len(message) != 2 for message in messages):
+            return None
+        shape = tuple((message["role"], not message["content"]) for message in messages)
+        if shape not in self._shapes:
+            self._shapes[shape] = self._form(messages)
+        form = self._shapes[shape]
+        return form.fill(contents) if form else None
+
+    def _form(self, messages: Sequence[Message]) -> RowForm | None:
+        blanks: list[dict[str, Any]] = [
+            {"role": message["role"], "content": blank(index) if message["content"] else ""}
+            for index, message in enumerate(messages)
+        ]
+        form = RowForm.of(self._rows_together([_Conversation(blanks, None, None)])[0])
+        # One conversation is rendered both ways, in case the program of the template was misread.
+        if form and form.fill([message["content"] for message in messages]) == self._rows_together(
+            [_Conversation([dict(message) for message in messages], None, None)]
+        )[0]:
+            return form
+        return None
+
+    def _rows_together(self, conversations: Sequence[_Conversation]) -> list[list[MarkedRow]]:
         """All renderings in two calls of the library; conversations with tools come alone."""
         if not conversations:
             return []
@@ -117,9 +186,10 @@ class AnswerMarker:
             results.append(self._chain(one, whole, spans))
         return results
 
-    def _chain(self, one: _Conversation, whole: str, turns: Sequence[tuple[str, str]]) -> list[MarkedText]:
+    def _chain(self, one: _Conversation, whole: str, turns: Sequence[tuple[str, str]]) -> list[MarkedRow]:
         """Join the turns that see one and the same history into rows."""
-        rows: list[MarkedText] = []
+        rows: list[MarkedRow] = []
+        texts: list[str] = []
         answers: list[tuple[int, int]] = []
         for number, (prompt, until) in enumerate(turns):
             if not until.startswith(prompt):
@@ -130,11 +200,18 @@ class AnswerMarker:
             answers.append((len(prompt), self._end_of_turn(until, len(prompt))))
             following = turns[number + 1][0] if number + 1 < len(turns) else whole
             if number + 1 == len(turns) or not following.startswith(until):
-                text = whole if whole.startswith(until) else until
-                rows.append(MarkedText(text, tuple(answers), one.mark))
+                texts.append(whole if whole.startswith(until) else until)
+                rows.append(self._row(texts[-1], answers, one.mark))
                 answers = []
-        self._check_tools(one, [row.text for row in rows])
+        self._check_tools(one, texts)
         return rows
+
+    def _row(self, text: str, answers: Sequence[tuple[int, int]], mark: str | None) -> MarkedRow:
+        cuts = [0, *(start for start, _ in answers), len(text)]
+        return MarkedRow(
+            tuple(Piece(text[start:end], start == 0, mark) for start, end in pairwise(cuts)),
+            tuple(len(self._control.pattern.findall(text, start, end)) for start, end in answers),
+        )
 
     def _end_of_turn(self, until: str, start: int) -> int:
         """The end of an answer: behind its last control token, without the white space that follows it."""

@@ -78,6 +78,10 @@ class ControlText:
                 results[index] = self._encode_marked(piece)
         return results
 
+    def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of whole texts, with what the tokenizer puts around them and control tokens as text."""
+        return self._encode(texts, split_control=True, around=True)
+
     def _encode_marked(self, piece: Piece) -> list[int]:
         ids: list[int] = []
         position = 0
@@ -102,18 +106,18 @@ class ControlText:
         found = self._encode(given, split_control=split_control)
         return [ids[skip:] if is_anchored else ids for ids, is_anchored in zip(found, anchored, strict=True)]
 
-    def _encode(self, texts: Sequence[str], *, split_control: bool) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], *, split_control: bool, around: bool = False) -> list[list[int]]:
         if self._backend is None:
             encode: Callable[..., Any] = self._tokenizer
             return [
-                list(encode(text, add_special_tokens=False, split_special_tokens=split_control)["input_ids"])
+                list(encode(text, add_special_tokens=around, split_special_tokens=split_control)["input_ids"])
                 for text in texts
             ]
         # The library's own calls leave their settings behind in the backend.
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = split_control
-        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=around)
         return [one.ids for one in encoded]
 
     def _spaces_after_control(self) -> bool:

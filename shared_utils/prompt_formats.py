@@ -12,13 +12,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from shared_utils.answer_marking import AnswerMarker, MarkedText
+from shared_utils.answer_marking import AnswerMarker, MarkedRow
 from shared_utils.chat_templates import REQUIRED_TOKENS, check_chat_template, template_by_name
 from shared_utils.control_text import ControlText
 from shared_utils.errors import ConfigurationError, DataValidationError
 from shared_utils.records import Message, Record
 
 IGNORED = -100  # the label that cross-entropy leaves out
+Prepared = str | list[MarkedRow]  # a text, or the rendered rows of a conversation
 
 
 @dataclass(frozen=True)
@@ -80,47 +81,62 @@ class RecordEncoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, train_on_prompt: bool = False) -> None:
         self._control = ControlText(tokenizer)
         self._marker = AnswerMarker(tokenizer, self._control)
+        self._end_id = tokenizer.eos_token_id
         self._control_ids = frozenset(self._control.ids.values())
         self._max_length = max_length
         self._train_on_prompt = train_on_prompt
 
     def prompt(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None = None) -> list[int]:
         """Token ids of a conversation up to where the model answers."""
-        pieces = self._marker.prompt(messages, tools).pieces()
+        pieces = self._marker.prompt(messages, tools).pieces
         return [token for ids in self._control.encode(pieces) for token in ids]
 
-    def mark(self, records: Sequence[Record]) -> list[list[MarkedText]]:
-        """The rendered rows of each record: one, or several where the template rewrites earlier turns.
+    def prepare(self, records: Sequence[Record]) -> list[Prepared]:
+        """The rendered rows of each conversation, and texts as they are.
 
         Raises:
             DataValidationError: names the record and what the template cannot do with it.
         """
-        conversations = [(record["messages"], record.get("tools")) for record in records]
+        conversations = [record for record in records if "text" not in record]
+        pairs = [(record["messages"], record.get("tools")) for record in conversations]
         try:
-            return self._marker.rows(conversations)
-        except DataValidationError as error:
-            for record, conversation in zip(records, conversations, strict=True):
-                _name_the_record(self._marker, record, conversation)
-            raise error
+            marked = iter(self._marker.rows(pairs))
+        except DataValidationError:
+            for record, pair in zip(conversations, pairs, strict=True):
+                _name_the_record(self._marker, record, pair)
+            raise
+        return [record["text"] if "text" in record else next(marked) for record in records]
 
-    def encode(self, marked: Sequence[Sequence[MarkedText]]) -> list[list[EncodedRecord]]:
-        """The encoded rows of each record; needs no Python of the template, so it may run in a thread."""
-        pieces = [piece for rows in marked for row in rows for piece in row.pieces()]
+    def encode(self, prepared: Sequence[Prepared]) -> list[list[EncodedRecord]]:
+        """The encoded rows of what `prepare` gave; hardly any Python, so it may run in a thread."""
+        rows = iter(self._encode_marked([one for one in prepared if not isinstance(one, str)]))
+        texts = iter(self._control.encode_texts([one for one in prepared if isinstance(one, str)]))
+        return [self._windows(next(texts)) if isinstance(one, str) else next(rows) for one in prepared]
+
+    def _windows(self, ids: list[int]) -> list[EncodedRecord]:
+        """A plain text with the loss on every token and an end token behind it."""
+        if self._end_id is not None and ids[-1:] != [self._end_id]:
+            ids = [*ids, self._end_id]
+        windows = [ids[start : start + self._max_length] for start in range(0, len(ids), self._max_length)]
+        return [EncodedRecord(window, list(window), False) for window in windows if len(window) > 1]
+
+    def _encode_marked(self, marked: Sequence[Sequence[MarkedRow]]) -> list[list[EncodedRecord]]:
+        pieces = [piece for rows in marked for row in rows for piece in row.pieces]
         ids = iter(self._control.encode(pieces))
         results = []
         for rows in marked:
             encoded = []
             for row in rows:
-                parts = [next(ids) for _ in range(len(row.answers) + 1)]
+                parts = [next(ids) for _ in row.pieces]
                 encoded.append(self._label(row, parts, self._train_on_prompt and row is rows[-1]))
             results.append(encoded)
         return results
 
-    def _label(self, row: MarkedText, parts: Sequence[list[int]], all_tokens: bool) -> EncodedRecord:
+    def _label(self, row: MarkedRow, parts: Sequence[list[int]], all_tokens: bool) -> EncodedRecord:
         input_ids = list(parts[0])
         labels = [IGNORED] * len(input_ids)
-        for (start, end), ids in zip(row.answers, parts[1:], strict=True):
-            length = self._answer_length(ids, len(self._control.pattern.findall(row.text, start, end)))
+        for end, ids in zip(row.ends, parts[1:], strict=True):
+            length = self._answer_length(ids, end)
             input_ids += ids
             labels += ids[:length]
             labels += [IGNORED] * (len(ids) - length)
@@ -160,7 +176,7 @@ def encode_conversation(
         DataValidationError: the template cannot tell where answers begin and end.
     """
     encoder = RecordEncoder(tokenizer, max_length, train_on_prompt)
-    return encoder.encode(encoder.mark([record]))[0]
+    return encoder.encode(encoder.prepare([record]))[0]
 
 
 def encode_record(
@@ -182,11 +198,7 @@ def encode_record(
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int) -> list[EncodedRecord]:
     """A plain text with the loss on every token and an end token behind it, in windows of `max_length`."""
-    ids = tokenizer(text, split_special_tokens=True)["input_ids"]
-    if tokenizer.eos_token_id is not None and ids[-1:] != [tokenizer.eos_token_id]:
-        ids = [*ids, tokenizer.eos_token_id]
-    windows = [ids[start : start + max_length] for start in range(0, len(ids), max_length)]
-    return [EncodedRecord(window, list(window), False) for window in windows if len(window) > 1]
+    return RecordEncoder(tokenizer, max_length).encode([text])[0]
 
 
 def _name_the_record(
