@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -27,8 +27,7 @@ _BLANK = re.compile(f"({_SPACE}{_OPEN}\\d+{_CLOSE}{_SPACE}|{_OPEN}\\d+{_CLOSE})"
 OTHER_TEMPLATE = "choose another template, for example --chat-template chatml"
 
 
-@dataclass(frozen=True)
-class MarkedRow:
+class MarkedRow(NamedTuple):
     """A rendered conversation, cut where answers begin, which is where the model takes over from the prompt.
 
     Attributes:
@@ -60,32 +59,34 @@ class RowForm:
     """The rows of all conversations with the same roles, with blanks for the contents.
 
     Attributes:
-        rows: for each row its pieces, each a list of texts, which stand at even places, and of blanks.
+        rows: for each row its pieces as format strings, and its ends; the contents have the numbers 0, 1, ...
+            and, stripped, the numbers that follow.
     """
 
-    rows: tuple[tuple[tuple[tuple[str, ...], ...], tuple[int, ...]], ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]
 
     @classmethod
-    def of(cls, rows: Sequence[MarkedRow]) -> RowForm | None:
-        """The form behind rendered blanks; None when they were not copied whole."""
-        found = tuple(
-            (tuple(tuple(_BLANK.split(piece.text)) for piece in row.pieces), row.ends) for row in rows
-        )
-        texts = [text for pieces, _ in found for parts in pieces for text in parts[::2]]
-        return cls(found) if not any(char in text for text in texts for char in (_SPACE, _OPEN, _CLOSE)) else None
+    def of(cls, rows: Sequence[MarkedRow], turns: int) -> RowForm | None:
+        """The form behind rendered blanks of so many turns; None when they were not copied whole."""
+        places = {blank(index): f"{{{index}}}" for index in range(turns)}
+        places |= {blank(index).strip(): f"{{{turns + index}}}" for index in range(turns)}
+        found = []
+        for row in rows:
+            pieces = []
+            for piece in row.pieces:
+                parts = _BLANK.split(piece.text)
+                if any(char in text for text in parts[::2] for char in (_SPACE, _OPEN, _CLOSE)):
+                    return None
+                literal = [text.replace("{", "{{").replace("}", "}}") for text in parts]
+                pieces.append("".join(places[part] if at % 2 else literal[at] for at, part in enumerate(parts)))
+            found.append((tuple(pieces), row.ends))
+        return cls(tuple(found))
 
     def fill(self, contents: Sequence[str]) -> list[MarkedRow]:
         """The rows of one conversation."""
-        values = {blank(index): content for index, content in enumerate(contents)}
-        values |= {blank(index).strip(): content.strip() for index, content in enumerate(contents)}
+        values = (*contents, *map(str.strip, contents))
         return [
-            MarkedRow(
-                tuple(
-                    Piece("".join([values[part] if place % 2 else part for place, part in enumerate(parts)]), not number)
-                    for number, parts in enumerate(pieces)
-                ),
-                ends,
-            )
+            MarkedRow(tuple([Piece(text.format(*values), not at) for at, text in enumerate(pieces)]), ends)
             for pieces, ends in self.rows
         ]
 
@@ -153,7 +154,7 @@ class AnswerMarker:
             {"role": message["role"], "content": blank(index) if message["content"] else ""}
             for index, message in enumerate(messages)
         ]
-        form = RowForm.of(self._rows_together([_Conversation(blanks, None, None)])[0])
+        form = RowForm.of(self._rows_together([_Conversation(blanks, None, None)])[0], len(messages))
         # One conversation is rendered both ways, in case the program of the template was misread.
         if form and form.fill([message["content"] for message in messages]) == self._rows_together(
             [_Conversation([dict(message) for message in messages], None, None)]

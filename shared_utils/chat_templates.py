@@ -78,7 +78,7 @@ QWEN = (
     "{% else %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] }}"
     "{% if message['role'] == 'system' %}{{ ns.tools }}{% endif %}"
     "{% for call in message['tool_calls'] or [] %}"
-    "{{ '\\n' if message['content'] or not loop.first else '' }}"
+    "{% if message['content'] %}{{ '\\n' }}{% elif not loop.first %}{{ '\\n' }}{% endif %}"
     "{{ '<tool_call>\\n{\"name\": ' + (call['function']['name'] | tojson) + ', \"arguments\": '"
     " + (call['function']['arguments'] | tojson) + '}\\n</tool_call>' }}{% endfor %}{{ '<|im_end|>\\n' }}"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -17,8 +16,7 @@ _FIRST_UNUSED_CODE_POINT = 0xF0000  # start of a private-use plane of Unicode
 _ANCHOR = "\ue000"  # a private-use letter: nothing merges with it
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a rendered text that is encoded on its own.
 
     Attributes:

@@ -37,7 +37,7 @@ class EncodedRecord:
     @property
     def supervised_tokens(self) -> int:
         """Tokens that take part in the loss; the first position has nothing before it to predict it."""
-        return sum(label != IGNORED for label in self.labels[1:])
+        return len(self.labels) - self.labels.count(IGNORED) - sum(label != IGNORED for label in self.labels[:1])
 
 
 def attach_chat_template(tokenizer: PreTrainedTokenizerBase, name: str | None, owner: str) -> None:

@@ -100,11 +100,11 @@ def encode_dataset(
     try:
         encoder = RecordEncoder(tokenizer, max_length, train_on_prompt)
         for record, encoded in _encoded(records, encoder):
-            writer.add(counts.usable(record, encoded), record["id"])
+            writer.add(counts.usable(record, encoded))
             if advance and counts.seen % RECORDS_TOGETHER == 0:
                 advance(RECORDS_TOGETHER)
         summary = counts.summary()
-        rows = writer.finish({"summary": asdict(summary)})
+        rows = writer.finish(counts.ids, {"summary": asdict(summary)})
     finally:
         writer.close()
     return EncodedDataset(rows, counts.ids, summary)
@@ -175,8 +175,9 @@ def _fingerprint(records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, 
     vocabulary: object = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab())
     versions = [ENCODING_VERSION, transformers.__version__, tokenizers.__version__]
     facts = [vocabulary, tokenizer.chat_template, dict(tokenizer.special_tokens_map), options, versions]
+    to_json = json.JSONEncoder(sort_keys=True, default=str).encode
     for part in chain(facts, records):
-        total.update(json.dumps(part, sort_keys=True, default=str).encode())
+        total.update(to_json(part).encode())
     return total.hexdigest()[:16]
 
 

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, overload
 
 import numpy
 
-from shared_utils.file_utils import to_json, write_json_atomic
+from shared_utils.file_utils import TEMPORARY_PREFIX, write_json_atomic
 from shared_utils.prompt_formats import EncodedRecord
 
 MANIFEST_NAME = "manifest.json"
-IDS_NAME = "record_ids.jsonl"
+IDS_NAME = "record_ids.json"
 ARRAYS = {"input_ids": "int32", "labels": "int32", "ends": "int64", "truncated": "uint8"}
 
 
@@ -67,7 +67,7 @@ class RowWriter:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._draft = folder.with_name(f"{folder.name}.tmp") if folder else None
+        self._draft = folder.with_name(TEMPORARY_PREFIX + folder.name) if folder else None
         self._end = 0
         if self._draft:
             shutil.rmtree(self._draft, ignore_errors=True)
@@ -75,10 +75,9 @@ class RowWriter:
         self._sinks: dict[str, BinaryIO] = {
             name: (self._draft / f"{name}.bin").open("wb") if self._draft else BytesIO() for name in ARRAYS
         }
-        self._hashes = {name: hashlib.sha256() for name in [*ARRAYS, IDS_NAME]}
-        self._ids = (self._draft / IDS_NAME).open("wb") if self._draft else None
+        self._hashes = {name: hashlib.sha256() for name in ARRAYS}
 
-    def add(self, rows: Iterable[EncodedRecord], record_id: str) -> None:
+    def add(self, rows: Iterable[EncodedRecord]) -> None:
         """Take the rows of one record."""
         for row in rows:
             self._end += len(row.input_ids)
@@ -86,19 +85,18 @@ class RowWriter:
             self._write("labels", array("i", row.labels).tobytes())
             self._write("ends", array("q", (self._end,)).tobytes())
             self._write("truncated", b"\1" if row.truncated else b"\0")
-            if self._ids:
-                line = (to_json(record_id) + "\n").encode()
-                self._hashes[IDS_NAME].update(line)
-                self._ids.write(line)
 
-    def finish(self, facts: dict[str, object]) -> EncodedRows:
+    def finish(self, record_ids: Sequence[str], facts: dict[str, object]) -> EncodedRows:
         """Close the files, put them in their place with `facts` in the manifest, and give the rows."""
         if self._folder is None or self._draft is None:
             return EncodedRows(
                 {name: numpy.frombuffer(sink.getvalue(), ARRAYS[name]) for name, sink in self._sinks.items()}  # type: ignore[attr-defined]
             )
         self.close()
-        manifest = {"files": {name: one.hexdigest() for name, one in self._hashes.items()}, **facts}
+        ids = json.dumps(record_ids).encode()
+        (self._draft / IDS_NAME).write_bytes(ids)
+        files = {f"{name}.bin": one.hexdigest() for name, one in self._hashes.items()}
+        manifest = {"files": {**files, IDS_NAME: hashlib.sha256(ids).hexdigest()}, **facts}
         write_json_atomic(self._draft / MANIFEST_NAME, manifest)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._draft.rename(self._folder)
@@ -106,9 +104,8 @@ class RowWriter:
 
     def close(self) -> None:
         """Close the files; what was not finished is written anew next time."""
-        for sink in (*self._sinks.values(), self._ids):
-            if sink:
-                sink.close()
+        for sink in self._sinks.values():
+            sink.close()
 
     def _write(self, name: str, data: bytes) -> None:
         self._sinks[name].write(data)
@@ -121,10 +118,10 @@ def open_rows(folder: Path) -> tuple[EncodedRows, list[str], dict[str, Any]] | N
     try:
         manifest = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
         for name, expected in manifest["files"].items():
-            with (folder / (name if name == IDS_NAME else f"{name}.bin")).open("rb") as file:
+            with (folder / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                     return None
-        ids = [json.loads(line) for line in (folder / IDS_NAME).read_text(encoding="utf-8").splitlines()]
+        ids = json.loads((folder / IDS_NAME).read_text(encoding="utf-8"))
         return EncodedRows(_mapped(folder)), ids, manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
