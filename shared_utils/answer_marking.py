@@ -156,9 +156,11 @@ class AnswerMarker:
         ]
         form = RowForm.of(self._rows_together([_Conversation(blanks, None, None)])[0], len(messages))
         # One conversation is rendered both ways, in case the program of the template was misread.
-        if form and form.fill([message["content"] for message in messages]) == self._rows_together(
-            [_Conversation([dict(message) for message in messages], None, None)]
-        )[0]:
+        if (
+            form
+            and form.fill([message["content"] for message in messages])
+            == self._rows_together([_Conversation([dict(message) for message in messages], None, None)])[0]
+        ):
             return form
         return None
 

@@ -69,7 +69,7 @@ GEMMA = (
 QWEN = (
     "{% set ns = namespace(tools='') %}{% if tools %}{% set ns.tools = '\\n\\n# Tools\\n\\n<tools>' %}"
     "{% for tool in tools %}{% set ns.tools = ns.tools + '\\n' + (tool | tojson) %}{% endfor %}"
-    "{% set ns.tools = ns.tools + '\\n</tools>\\n\\nCall one by <tool_call>\\n{\"name\": NAME, \"arguments\": {...}}\\n"
+    '{% set ns.tools = ns.tools + \'\\n</tools>\\n\\nCall one by <tool_call>\\n{"name": NAME, "arguments": {...}}\\n'
     "</tool_call>' %}"
     "{% if messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system' + ns.tools[1:] + '<|im_end|>\\n' }}{% endif %}{% endif %}"

@@ -85,18 +85,14 @@ class _Reading:
             return isinstance(parent.arg, nodes.Const)
         if isinstance(parent, nodes.Getattr):
             return not hasattr(dict, parent.attr)
-        return isinstance(parent, nodes.Assign) or (
-            isinstance(parent, nodes.Operand) and parent.op in ("in", "notin")
-        )
+        return isinstance(parent, nodes.Assign) or (isinstance(parent, nodes.Operand) and parent.op in ("in", "notin"))
 
     def _content_may_stand(self, parent: nodes.Node, child: nodes.Node) -> bool:
         if isinstance(parent, nodes.Filter):
             return parent.name == "trim" and self._is_bare(child) and not parent.args and not parent.kwargs
         if isinstance(parent, nodes.Test):
             return parent.name in _TYPE_TESTS
-        if isinstance(parent, (nodes.If, nodes.Not)) or (
-            isinstance(parent, nodes.CondExpr) and parent.test is child
-        ):
+        if isinstance(parent, (nodes.If, nodes.Not)) or (isinstance(parent, nodes.CondExpr) and parent.test is child):
             return self._is_bare(child)
         return isinstance(parent, (nodes.Output, nodes.Add, nodes.Concat, nodes.Assign, nodes.CondExpr))
 

@@ -40,7 +40,8 @@ class TrainingSettings(Settings):
         "float32", description="number format of the computation; fp16 needs a CUDA device"
     )
     chat_template: str | None = Field(
-        None, description="chatml, alpaca, vicuna, llama3, zephyr, mistral, gemma, qwen or a file; null takes the model's own"
+        None,
+        description="chatml, alpaca, vicuna, llama3, zephyr, mistral, gemma, qwen or a file; null takes the model's own",
     )
 
 
