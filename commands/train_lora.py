@@ -38,6 +38,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--train-data", nargs="+", required=True, metavar="FILE", help="training records: .jsonl, .json, .csv, .parquet"
     )
     parser.add_argument("--eval-data", metavar="FILE", help="held-out records; default: a share of the training data")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=_weight,
+        metavar="W",
+        help="proportion of each --train-data in the mixture; no record is taken twice (default: all records)",
+    )
+    parser.add_argument(
+        "--max-samples-per-source", type=_count, metavar="N", help="at most so many records of each --train-data"
+    )
     for flag, setting in FLAGS.items():
         add_setting(parser, flag, f"{SECTION}.{setting}")
     precision = parser.add_mutually_exclusive_group()
@@ -60,6 +70,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="go on from the newest whole checkpoint, or this one",
     )
+    parser.add_argument(
+        "--show-example",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="print N records as the model sees them, with what it learns in colour or in brackets",
+    )
     parser.add_argument("--merge", action="store_true", help="write the adapter merged into its base, too")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
 
@@ -76,6 +93,9 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
         eval_data=args.eval_data,
         resume=args.resume,
         merge=args.merge,
+        weights=args.weights,
+        max_samples_per_source=args.max_samples_per_source,
+        show_examples=args.show_example,
     )
     if args.dry_run:
         return CommandResult(dry_run(request, console))
@@ -85,6 +105,22 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
     console.info(f"{summary['steps']} steps in {summary['seconds']:.0f} seconds; written to {request.run_dir}")
     console.info(f'next: python main.py chat {request.run_dir} --prompt "..."')
     return CommandResult(summary)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
+def _weight(text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 0 or more")
+    return weight
 
 
 def _run_dir(args: argparse.Namespace, runs_dir: Path) -> Path:

@@ -230,9 +230,8 @@ def _draw(records: Sequence[Record], max_samples: int | None, seed: int) -> list
 
 def _nll_by_record(by_row: tuple[list[float], list[int]], rows: Sequence[int]) -> tuple[list[float], list[int]]:
     """Sums over the rows of each record; a template that rewrites earlier turns makes several of one."""
-    nlls, tokens = map(iter, by_row)
-    pairs = [(sum(islice(nlls, count)), sum(islice(tokens, count))) for count in rows]
-    return [nll for nll, _ in pairs], [int(count) for _, count in pairs]
+    nlls, tokens = iter(by_row[0]), iter(by_row[1])
+    return [sum(islice(nlls, count)) for count in rows], [sum(islice(tokens, count)) for count in rows]
 
 
 def _refuse_non_finite(records: Sequence[Record], nlls: Sequence[float]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 from shared_utils.errors import DataValidationError
 from shared_utils.prompt_formats import IGNORED, EncodedRecord, RecordEncoder
 from shared_utils.records import Record
-from training_methods.transfer_learning.encoded_rows import RowWriter, open_rows
+from training_methods.transfer_learning.encoded_rows import EncodedRows, RowWriter, open_rows
 
 ENCODING_VERSION = 1  # raised when the same records would give other rows
 RECORDS_TOGETHER = 1000  # handed to the tokenizer in one call
@@ -54,6 +54,11 @@ class EncodedDataset(Dataset[dict[str, object]]):
         self.rows = rows
         self.record_ids = list(record_ids)
         self.summary = summary
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        return self.rows.lengths if isinstance(self.rows, EncodedRows) else [len(row.input_ids) for row in self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -169,7 +174,7 @@ def _encoded(records: Sequence[Record], encoder: RecordEncoder) -> Iterator[tupl
             yield from zip(before[0], before[1].result(), strict=True)
 
 
-def _fingerprint(records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, options: dict[str, object]) -> str:
+def _fingerprint(records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, options: Mapping[str, object]) -> str:
     """Names what the rows depend on: the records, the tokenizer, the template, the options and the code."""
     total = hashlib.sha256()
     vocabulary: object = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab())

@@ -73,7 +73,7 @@ class RowWriter:
             shutil.rmtree(self._draft, ignore_errors=True)
             self._draft.mkdir(parents=True)
         self._sinks: dict[str, BinaryIO] = {
-            name: (self._draft / f"{name}.bin").open("wb") if self._draft else BytesIO() for name in ARRAYS
+            name: (self._draft / _file_of(name)).open("wb") if self._draft else BytesIO() for name in ARRAYS
         }
         self._hashes = {name: hashlib.sha256() for name in ARRAYS}
 
@@ -95,7 +95,7 @@ class RowWriter:
         self.close()
         ids = json.dumps(record_ids).encode()
         (self._draft / IDS_NAME).write_bytes(ids)
-        files = {f"{name}.bin": one.hexdigest() for name, one in self._hashes.items()}
+        files = {_file_of(name): one.hexdigest() for name, one in self._hashes.items()}
         manifest = {"files": {**files, IDS_NAME: hashlib.sha256(ids).hexdigest()}, **facts}
         write_json_atomic(self._draft / MANIFEST_NAME, manifest)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -127,5 +127,9 @@ def open_rows(folder: Path) -> tuple[EncodedRows, list[str], dict[str, Any]] | N
         return None
 
 
+def _file_of(name: str) -> str:
+    return f"{name}.{ARRAYS[name]}"
+
+
 def _mapped(folder: Path) -> dict[str, Any]:
-    return {name: numpy.memmap(folder / f"{name}.bin", dtype=kind, mode="r") for name, kind in ARRAYS.items()}
+    return {name: numpy.memmap(folder / _file_of(name), dtype=kind, mode="r") for name, kind in ARRAYS.items()}

@@ -41,7 +41,7 @@ class TrainingSettings(Settings):
     )
     chat_template: str | None = Field(
         None,
-        description="chatml, alpaca, vicuna, llama3, zephyr, mistral, gemma, qwen or a file; null takes the model's own",
+        description="chatml, alpaca, vicuna, llama3, zephyr, mistral, gemma, qwen or a file; null: the model's own",
     )
 
 
