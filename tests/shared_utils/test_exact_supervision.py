@@ -266,3 +266,19 @@ def test_a_template_that_looks_into_contents_is_rendered_for_each_record(templat
 @pytest.mark.parametrize("name", [*TEMPLATES, "llama3 of its makers"])
 def test_a_template_that_only_copies_is_known_as_such(name):
     assert only_copies_contents(TEMPLATES.get(name, LLAMA3))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [(["<|reserved_0|>"], "<|reserved_0|>"), (["<|pad_right|>", "<|reserved_0|>"], "<|pad_right|>"), ([], None)],
+)
+def test_padding_is_a_spare_token_and_never_the_end_token(tokens, expected):
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    from shared_utils.model_utils import spare_token
+
+    raw = Tokenizer(models.BPE({"a": 0, "<end>": 1}, []))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<end>", bos_token="<end>", pad_token="<end>")
+    tokenizer.add_special_tokens({"additional_special_tokens": tokens})
+    assert spare_token(tokenizer) == expected
