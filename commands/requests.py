@@ -20,6 +20,9 @@ def fine_tune_request(
     eval_data: str | None = None,
     resume: str | None = None,
     merge: bool = False,
+    weights: Sequence[float] | None = None,
+    max_samples_per_source: int | None = None,
+    show_examples: int = 0,
 ) -> FineTuneRequest:
     """One fine-tuning, with the settings it needs and no others."""
     return FineTuneRequest(
@@ -37,4 +40,7 @@ def fine_tune_request(
         config_yaml=to_yaml(config),
         resume=resume,
         merge=merge,
+        weights=tuple(weights) if weights is not None else None,
+        max_samples_per_source=max_samples_per_source,
+        show_examples=show_examples,
     )

@@ -23,6 +23,8 @@ TRAINING_FLAGS = {
     "--strict": "strict",
     "--chat-template": "chat_template",
     "--gradient-checkpointing": "gradient_checkpointing",
+    "--packing": "packing",
+    "--precision": "precision",
 }
 ADAPTER_FLAGS = {
     "--lora-r": "lora_r",
@@ -39,6 +41,16 @@ def add_training_arguments(parser: argparse.ArgumentParser, method: Method) -> N
         "--train-data", nargs="+", required=True, metavar="FILE", help="training records: .jsonl, .json, .csv, .parquet"
     )
     parser.add_argument("--eval-data", metavar="FILE", help="held-out records; default: a share of the training data")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=_weight,
+        metavar="W",
+        help="proportion of each --train-data in the mixture; no record is taken twice (default: all records)",
+    )
+    parser.add_argument(
+        "--max-samples-per-source", type=_count, metavar="N", help="at most so many records of each --train-data"
+    )
     add_setting(parser, "--model", f"{section}.model_name")
     if method != "full":
         for flag, setting in ADAPTER_FLAGS.items():
@@ -65,6 +77,13 @@ def add_training_arguments(parser: argparse.ArgumentParser, method: Method) -> N
         metavar="CHECKPOINT",
         help="go on from the newest whole checkpoint, or this one",
     )
+    parser.add_argument(
+        "--show-example",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="print N records as the model sees them, with what it learns in colour or in brackets",
+    )
     if method == "full":
         parser.set_defaults(merge=False)
     else:
@@ -85,6 +104,9 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
         eval_data=args.eval_data,
         resume=args.resume,
         merge=args.merge,
+        weights=args.weights,
+        max_samples_per_source=args.max_samples_per_source,
+        show_examples=args.show_example,
     )
     if args.dry_run:
         return CommandResult(dry_run(request, console))
@@ -94,6 +116,22 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
     console.info(f"{summary['steps']} steps in {summary['seconds']:.0f} seconds; written to {request.run_dir}")
     console.info(f'next: python main.py chat {request.run_dir} --prompt "..."')
     return CommandResult(summary)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
+def _weight(text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 0 or more")
+    return weight
 
 
 def _run_dir(method: Method, args: argparse.Namespace, runs_dir: Path) -> Path:

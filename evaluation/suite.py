@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypedDict
 
@@ -18,7 +19,7 @@ from shared_utils.bug_report import package_versions
 from shared_utils.console import Progress
 from shared_utils.errors import DataValidationError, LLMToolkitError
 from shared_utils.file_utils import write_json_atomic, write_jsonl_atomic
-from shared_utils.prompt_formats import encode_record
+from shared_utils.prompt_formats import encode_conversation
 from shared_utils.records import Message, Record
 
 
@@ -105,8 +106,9 @@ def evaluate_model(
         )
     chosen = _draw(usable, max_samples, seed)
     started = time.perf_counter()
-    encoded = [encode_record(tokenizer, record, max_length) for record in chosen]
-    nlls, tokens = token_nll(model, encoded, batch_size, progress)
+    encoded = [encode_conversation(tokenizer, record, max_length) for record in chosen]
+    by_row = token_nll(model, list(chain.from_iterable(encoded)), batch_size, progress)
+    nlls, tokens = _nll_by_record(by_row, [len(rows) for rows in encoded])
     _refuse_non_finite(chosen, nlls)
     scored = time.perf_counter()
     prompts = [record["messages"][:-1] for record in chosen]
@@ -127,7 +129,7 @@ def evaluate_model(
         counts=_above_zero(
             without_answer=len(records) - len(usable),
             not_drawn=len(usable) - len(chosen),
-            cut_to_max_length=sum(example.truncated for example in encoded),
+            cut_to_max_length=sum(any(row.truncated for row in rows) for rows in encoded),
             answer_beyond_max_length=sum(count == 0 for count in tokens),
         ),
     )
@@ -224,6 +226,12 @@ def _draw(records: Sequence[Record], max_samples: int | None, seed: int) -> list
         return list(records)
     # Files are often sorted by source, so the first records would not stand for all of them.
     return [records[index] for index in sorted(random.Random(seed).sample(range(len(records)), max_samples))]
+
+
+def _nll_by_record(by_row: tuple[list[float], list[int]], rows: Sequence[int]) -> tuple[list[float], list[int]]:
+    """Sums over the rows of each record; a template that rewrites earlier turns makes several of one."""
+    nlls, tokens = iter(by_row[0]), iter(by_row[1])
+    return [sum(islice(nlls, count)) for count in rows], [sum(islice(tokens, count)) for count in rows]
 
 
 def _refuse_non_finite(records: Sequence[Record], nlls: Sequence[float]) -> None:

@@ -45,11 +45,54 @@ ZEPHYR = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + eos_token + '\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
 )
-TEMPLATES = {"chatml": CHATML, "alpaca": ALPACA, "vicuna": VICUNA, "llama3": LLAMA3, "zephyr": ZEPHYR}
+# The first question carries the system text, as the models of these families were trained without a system turn.
+MISTRAL = (
+    "{% set ns = namespace(lead='', tools='') %}{{ bos_token }}"
+    "{% if tools %}{% set ns.tools = '[AVAILABLE_TOOLS] ' + (tools | tojson) + '[/AVAILABLE_TOOLS]' %}{% endif %}"
+    "{% for message in messages %}{% if message['role'] == 'system' %}{% set ns.lead = message['content'] + '\\n\\n' %}"
+    "{% elif message['role'] == 'user' %}"
+    "{{ ns.tools + '[INST] ' + ns.lead + message['content'] + ' [/INST]' }}"
+    "{% set ns.lead = '' %}{% set ns.tools = '' %}"
+    "{% elif message['role'] == 'tool' %}{{ '[TOOL_RESULTS] ' + message['content'] + '[/TOOL_RESULTS]' }}"
+    "{% else %}{% if message['content'] %}{{ ' ' + message['content'] }}{% endif %}"
+    "{% if message['tool_calls'] %}{{ '[TOOL_CALLS] [' }}{% for call in message['tool_calls'] %}"
+    "{{ (call['function'] | tojson) + ('' if loop.last else ', ') }}{% endfor %}{{ ']' }}{% endif %}"
+    "{{ eos_token }}{% endif %}{% endfor %}"
+)
+GEMMA = (
+    "{% set ns = namespace(lead='') %}{{ bos_token }}"
+    "{% for message in messages %}{% if message['role'] == 'system' %}{% set ns.lead = message['content'] + '\\n\\n' %}"
+    "{% else %}{{ '<start_of_turn>' + ('model' if message['role'] == 'assistant' else 'user') + '\\n' + ns.lead"
+    " + message['content'] + '<end_of_turn>\\n' }}{% set ns.lead = '' %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
+)
+QWEN = (
+    "{% set ns = namespace(tools='') %}{% if tools %}{% set ns.tools = '\\n\\n# Tools\\n\\n<tools>' %}"
+    "{% for tool in tools %}{% set ns.tools = ns.tools + '\\n' + (tool | tojson) %}{% endfor %}"
+    '{% set ns.tools = ns.tools + \'\\n</tools>\\n\\nCall one by <tool_call>\\n{"name": NAME, "arguments": {...}}\\n'
+    "</tool_call>' %}"
+    "{% if messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system' + ns.tools[1:] + '<|im_end|>\\n' }}{% endif %}{% endif %}"
+    "{% for message in messages %}{% if message['role'] == 'tool' %}"
+    "{{ '<|im_start|>user\\n<tool_response>\\n' + message['content'] + '\\n</tool_response><|im_end|>\\n' }}"
+    "{% else %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] }}"
+    "{% if message['role'] == 'system' %}{{ ns.tools }}{% endif %}"
+    "{% for call in message['tool_calls'] or [] %}"
+    "{% if message['content'] %}{{ '\\n' }}{% elif not loop.first %}{{ '\\n' }}{% endif %}"
+    "{{ '<tool_call>\\n{\"name\": ' + (call['function']['name'] | tojson) + ', \"arguments\": '"
+    " + (call['function']['arguments'] | tojson) + '}\\n</tool_call>' }}{% endfor %}{{ '<|im_end|>\\n' }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+TEMPLATES = {
+    "chatml": CHATML, "alpaca": ALPACA, "vicuna": VICUNA, "llama3": LLAMA3, "zephyr": ZEPHYR,
+    "mistral": MISTRAL, "gemma": GEMMA, "qwen": QWEN,
+}  # fmt: skip
 
 # The tokens a template is built on; on a tokenizer without them it would be plain, splittable text.
 REQUIRED_TOKENS = {
     "chatml": ("<|im_start|>", "<|im_end|>"),
+    "qwen": ("<|im_start|>", "<|im_end|>"),
+    "gemma": ("<start_of_turn>", "<end_of_turn>"),
     "llama3": ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
 }
 

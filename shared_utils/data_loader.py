@@ -14,6 +14,7 @@ from shared_utils.errors import DataValidationError, missing_package
 from shared_utils.file_utils import open_binary, read_jsonl, sha256_of, sha256_of_text
 from shared_utils.records import Message, Record
 from shared_utils.settings import nearest
+from shared_utils.tool_calls import tool_list, turn_keys
 
 RECORD_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 KEYS_BY_KIND = {
@@ -80,6 +81,8 @@ def to_record(row: Mapping[str, Any], where: str) -> Record:
     record: Record = {"id": str(row.get("id") or where), "source": where}
     if "messages" in row:
         record["messages"] = _messages(row["messages"], "role", "content", dict(zip(ROLES, ROLES, strict=True)), where)
+        if row.get("tools"):
+            record["tools"] = tool_list(row["tools"], "tools", where)
     elif "conversations" in row:
         record["messages"] = _messages(row["conversations"], "from", "value", SHAREGPT_ROLES, where)
     elif "instruction" in row and "output" in row:
@@ -115,7 +118,9 @@ def split_records(records: Sequence[Record], fraction: float) -> tuple[list[Reco
 
 def content_hash(record: Record) -> str:
     """SHA-256 of what a record teaches, without its id and place."""
-    content = record.get("text") if "text" in record else record.get("messages")
+    content: Any = record.get("text") if "text" in record else record.get("messages")
+    if "tools" in record:
+        content = [content, record["tools"]]
     return sha256_of_text(json.dumps(content, ensure_ascii=True, sort_keys=True))
 
 
@@ -217,7 +222,9 @@ def _messages(value: Any, role_key: str, text_key: str, roles: Mapping[str, str]
             raise DataValidationError(
                 f"{place}: '{role_key}' is {turn.get(role_key)!r}", hint=f"allowed: {', '.join(roles)}"
             )
-        messages.append({"role": role, "content": _text(turn, text_key, place)})  # type: ignore[typeddict-item]
+        calls = turn_keys(turn, role, place)
+        text = "" if turn.get(text_key) is None and "tool_calls" in calls else _text(turn, text_key, place)
+        messages.append({"role": role, "content": text, **calls})  # type: ignore[typeddict-item]
     return messages
 
 
@@ -267,7 +274,8 @@ def _unusable(record: Record) -> str | None:
     turns = [message for message in record["messages"] if message["role"] != "system"]
     if not any(message["role"] == "assistant" for message in turns):
         return "no answer"
-    if any(message["role"] == "assistant" and not message["content"].strip() for message in turns):
+    answers = [message for message in turns if message["role"] == "assistant"]
+    if any(not message["content"].strip() and not message.get("tool_calls") for message in answers):
         return "empty answer"
     roles = [message["role"] for message in turns if message["role"] != "tool"]
     in_turn = all(first != second for first, second in pairwise(roles) if first == "user")

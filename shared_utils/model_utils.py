@@ -63,11 +63,23 @@ def load_tokenizer(name: str, chat_template: str | None = None) -> PreTrainedTok
         tokenizer = AutoTokenizer.from_pretrained(
             location.source, trust_remote_code=False, local_files_only=location.is_local
         )
-    if tokenizer.pad_token is None:
-        # Loss and attention go by masks, not by this id, so any known token may fill the gaps.
-        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
+        tokenizer.pad_token = spare_token(tokenizer) or tokenizer.eos_token
     attach_chat_template(tokenizer, chat_template, location.name)
     return tokenizer
+
+
+def spare_token(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """A token to fill gaps with that is not the end token, or None when the tokenizer has no spare one.
+
+    Loss and attention here go by masks, not by this id; but other programs that read the saved tokenizer leave
+    padding out of the loss by its id, and with it every end token, so that models trained there never stop.
+    """
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    named = [token for token in special if "pad" in token.casefold()]
+    reserved = [token for token in special if "reserved" in token.casefold() or "unused" in token.casefold()]
+    candidates = [*named, *reserved, tokenizer.unk_token, tokenizer.bos_token]
+    return next((token for token in candidates if token and token != tokenizer.eos_token), None)
 
 
 def load_model(name: str, device: str = "auto", dtype: str = "float32") -> PreTrainedModel:

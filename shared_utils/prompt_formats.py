@@ -6,19 +6,20 @@ tokens, while the `<|im_end|>` that the template puts after it is the one contro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from shared_utils.answer_marking import AnswerMarker, MarkedRow
 from shared_utils.chat_templates import REQUIRED_TOKENS, check_chat_template, template_by_name
+from shared_utils.control_text import ControlText
 from shared_utils.errors import ConfigurationError, DataValidationError
 from shared_utils.records import Message, Record
 
 IGNORED = -100  # the label that cross-entropy leaves out
-_FIRST_UNUSED_CODE_POINT = 0xF0000  # start of a private-use plane of Unicode
+Prepared = str | list[MarkedRow]  # a text, or the rendered rows of a conversation
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class EncodedRecord:
     @property
     def supervised_tokens(self) -> int:
         """Tokens that take part in the loss; the first position has nothing before it to predict it."""
-        return sum(label != IGNORED for label in self.labels[1:])
+        return len(self.labels) - self.labels.count(IGNORED) - sum(label != IGNORED for label in self.labels[:1])
 
 
 def attach_chat_template(tokenizer: PreTrainedTokenizerBase, name: str | None, owner: str) -> None:
@@ -65,151 +66,145 @@ def attach_chat_template(tokenizer: PreTrainedTokenizerBase, name: str | None, o
     tokenizer.chat_template = template
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+class RecordEncoder:
+    """Turns conversations into token ids with the labels of their answers.
+
+    The text is cut where answers begin, as it is when the model is asked: the ids before an answer are those
+    that `prompt` gives for the same history, and the answer is what the model adds to them.
+
+    Args:
+        tokenizer: with a chat template.
+        max_length: longer rows are cut there.
+        train_on_prompt: take the loss on prompts too.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, train_on_prompt: bool = False) -> None:
+        self._control = ControlText(tokenizer)
+        self._marker = AnswerMarker(tokenizer, self._control)
+        self._end_id = tokenizer.eos_token_id
+        self._control_ids = frozenset(self._control.ids.values())
+        self._max_length = max_length
+        self._train_on_prompt = train_on_prompt
+
+    def prompt(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None = None) -> list[int]:
+        """Token ids of a conversation up to where the model answers."""
+        pieces = self._marker.prompt(messages, tools).pieces
+        return [token for ids in self._control.encode(pieces) for token in ids]
+
+    def prepare(self, records: Sequence[Record]) -> list[Prepared]:
+        """The rendered rows of each conversation, and texts as they are.
+
+        Raises:
+            DataValidationError: names the record and what the template cannot do with it.
+        """
+        conversations = [record for record in records if "text" not in record]
+        pairs = [(record["messages"], record.get("tools")) for record in conversations]
+        try:
+            marked = iter(self._marker.rows(pairs))
+        except DataValidationError:
+            for record, pair in zip(conversations, pairs, strict=True):
+                _name_the_record(self._marker, record, pair)
+            raise
+        return [record["text"] if "text" in record else next(marked) for record in records]
+
+    def encode(self, prepared: Sequence[Prepared]) -> list[list[EncodedRecord]]:
+        """The encoded rows of what `prepare` gave; hardly any Python, so it may run in a thread."""
+        rows = iter(self._encode_marked([one for one in prepared if not isinstance(one, str)]))
+        texts = iter(self._control.encode_texts([one for one in prepared if isinstance(one, str)]))
+        return [self._windows(next(texts)) if isinstance(one, str) else next(rows) for one in prepared]
+
+    def _windows(self, ids: list[int]) -> list[EncodedRecord]:
+        """A plain text with the loss on every token and an end token behind it."""
+        if self._end_id is not None and ids[-1:] != [self._end_id]:
+            ids = [*ids, self._end_id]
+        windows = [ids[start : start + self._max_length] for start in range(0, len(ids), self._max_length)]
+        return [EncodedRecord(window, list(window), False) for window in windows if len(window) > 1]
+
+    def _encode_marked(self, marked: Sequence[Sequence[MarkedRow]]) -> list[list[EncodedRecord]]:
+        pieces = [piece for rows in marked for row in rows for piece in row.pieces]
+        ids = iter(self._control.encode(pieces))
+        results = []
+        for rows in marked:
+            encoded = []
+            for row in rows:
+                parts = [next(ids) for _ in row.pieces]
+                encoded.append(self._label(row, parts, self._train_on_prompt and row is rows[-1]))
+            results.append(encoded)
+        return results
+
+    def _label(self, row: MarkedRow, parts: Sequence[list[int]], all_tokens: bool) -> EncodedRecord:
+        input_ids = list(parts[0])
+        labels = [IGNORED] * len(input_ids)
+        for end, ids in zip(row.ends, parts[1:], strict=True):
+            length = self._answer_length(ids, end)
+            input_ids += ids
+            labels += ids[:length]
+            labels += [IGNORED] * (len(ids) - length)
+        if all_tokens:
+            labels = list(input_ids)
+        limit = self._max_length
+        return EncodedRecord(input_ids[:limit], labels[:limit], len(input_ids) > limit)
+
+    def _answer_length(self, ids: Sequence[int], control_tokens: int) -> int:
+        """Tokens up to and including the control token that ends the turn."""
+        for index, token in enumerate(ids):
+            if token in self._control_ids:
+                control_tokens -= 1
+                if control_tokens == 0:
+                    return index + 1
+        raise DataValidationError(
+            "the tokenizer does not read the end token of the chat template as one token",
+            hint="choose another template, for example --chat-template chatml or alpaca",
+        )
+
+
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: list[dict[str, Any]] | None = None
+) -> list[int]:
     """Token ids of a conversation up to where the model answers."""
-    guard = _ControlTextGuard(tokenizer, messages)
-    text = _render(tokenizer, guard.messages, add_generation_prompt=True)
-    return guard.encode(text)[0]
+    return RecordEncoder(tokenizer, 0).prompt(messages, tools)
+
+
+def encode_conversation(
+    tokenizer: PreTrainedTokenizerBase, record: Record, max_length: int, train_on_prompt: bool = False
+) -> list[EncodedRecord]:
+    """A conversation with the loss on its answers, each with its end-of-turn token.
+
+    One row, or one for each history that the model sees where the template rewrites earlier turns.
+
+    Raises:
+        DataValidationError: the template cannot tell where answers begin and end.
+    """
+    encoder = RecordEncoder(tokenizer, max_length, train_on_prompt)
+    return encoder.encode(encoder.prepare([record]))[0]
 
 
 def encode_record(
     tokenizer: PreTrainedTokenizerBase, record: Record, max_length: int, train_on_prompt: bool = False
 ) -> EncodedRecord:
-    """A conversation record with the loss on its answers, each with its end-of-turn token.
+    """A conversation that is one row.
 
     Raises:
-        DataValidationError: the template cannot tell where answers begin and end.
+        DataValidationError: the template cannot tell where answers begin and end, or makes several rows of it.
     """
-    guard = _ControlTextGuard(tokenizer, record["messages"])
-    text, spans = _answer_spans(tokenizer, guard.messages)
-    input_ids, offsets = guard.encode(text)
-    if train_on_prompt:
-        labels = list(input_ids)
-    else:
-        exact = [(guard.restored_length(text[:start]), guard.restored_length(text[:end])) for start, end in spans]
-        labels = _labels_inside(input_ids, offsets, exact)
-    return EncodedRecord(input_ids[:max_length], labels[:max_length], len(input_ids) > max_length)
+    rows = encode_conversation(tokenizer, record, max_length, train_on_prompt)
+    if len(rows) > 1:
+        raise DataValidationError(
+            "the chat template writes earlier turns differently later on, so this conversation is no single row",
+            hint="choose another template, for example --chat-template chatml",
+        )
+    return rows[0]
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int) -> list[EncodedRecord]:
     """A plain text with the loss on every token and an end token behind it, in windows of `max_length`."""
-    ids = tokenizer(text, split_special_tokens=True)["input_ids"]
-    if tokenizer.eos_token_id is not None and ids[-1:] != [tokenizer.eos_token_id]:
-        ids = [*ids, tokenizer.eos_token_id]
-    windows = [ids[start : start + max_length] for start in range(0, len(ids), max_length)]
-    return [EncodedRecord(window, list(window), False) for window in windows if len(window) > 1]
+    return RecordEncoder(tokenizer, max_length).encode([text])[0]
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+def _name_the_record(
+    marker: AnswerMarker, record: Record, conversation: tuple[Sequence[Message], list[dict[str, Any]] | None]
+) -> None:
     try:
-        text = tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-    except (TemplateError, TypeError, ValueError) as error:
-        raise DataValidationError(
-            f"the chat template cannot render this conversation: {error}",
-            hint="check the order of roles, or choose another template with --chat-template",
-        ) from error
-    return str(text)
-
-
-def _answer_spans(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
-    """The whole text, and where its answers stand in it, found by rendering every prefix."""
-    text = _render(tokenizer, messages, add_generation_prompt=False)
-    spans = []
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        prompt = _render(tokenizer, messages[:index], add_generation_prompt=True)
-        until = _render(tokenizer, messages[: index + 1], add_generation_prompt=False)
-        if not (until.startswith(prompt) and text.startswith(until)):
-            raise DataValidationError(
-                "the chat template writes earlier turns differently later on, so answers cannot be marked",
-                hint="choose another template, for example --chat-template chatml",
-            )
-        spans.append((len(prompt), _end_of_turn(tokenizer, text, len(prompt), len(until))))
-    return text, spans
-
-
-def _end_of_turn(tokenizer: PreTrainedTokenizerBase, text: str, start: int, end: int) -> int:
-    """The end of an answer: behind its last control token, without the white space that follows it."""
-    ends = [
-        text.rfind(token, start, end) + len(token) for token in _control_tokens(tokenizer) if token in text[start:end]
-    ]
-    if not ends or text[max(ends) : end].strip():
-        raise DataValidationError(
-            "the chat template puts no end token behind answers, so the model would never learn to stop",
-            hint="choose another template, for example --chat-template chatml or alpaca",
-        )
-    return max(ends)
-
-
-def _labels_inside(input_ids: list[int], offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[int]:
-    labels = [IGNORED] * len(input_ids)
-    for index, (start, end) in enumerate(offsets):
-        if start < end and any(first <= start and end <= last for first, last in spans):
-            labels[index] = input_ids[index]
-    return labels
-
-
-def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    return sorted(added | set(tokenizer.all_special_tokens), key=len, reverse=True)
-
-
-class _ControlTextGuard:
-    """Keeps control tokens that a person wrote as plain text.
-
-    They are replaced by marks before the template runs, so that every control token in the rendered
-    text is the template's own; the text is cut at those, and the marks go back before encoding.
-    """
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> None:
-        self._tokenizer = tokenizer
-        self._tokens = _control_tokens(tokenizer)
-        self._pattern = re.compile("|".join(map(re.escape, self._tokens)) or r"(?!)")
-        contents = "".join(message["content"] for message in messages)
-        self._mark = next(chr(code) for code in range(_FIRST_UNUSED_CODE_POINT, 0x110000) if chr(code) not in contents)
-        self._is_needed = bool(self._pattern.search(contents))
-        self.messages: list[Message] = [{**message, "content": self._hide(message["content"])} for message in messages]
-
-    def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids of a rendered text, and where each stands in the text with the marks put back."""
-        if not self._is_needed:
-            return self._encode_part(text, 0, split_control=False)
-        ids: list[int] = []
-        offsets: list[tuple[int, int]] = []
-        start = 0
-        for part, is_control in self._parts(text):
-            original = self._restore(part)
-            new = self._encode_part(original, start, split_control=not is_control)
-            ids += new[0]
-            offsets += new[1]
-            start += len(original)
-        return ids, offsets
-
-    def restored_length(self, text: str) -> int:
-        """Length of a rendered text once the marks are put back."""
-        return len(self._restore(text))
-
-    def _parts(self, text: str) -> list[tuple[str, bool]]:
-        parts: list[tuple[str, bool]] = []
-        position = 0
-        for match in self._pattern.finditer(text):
-            parts += [(text[position : match.start()], False), (match.group(), True)]
-            position = match.end()
-        parts.append((text[position:], False))
-        return [(part, is_control) for part, is_control in parts if part]
-
-    def _encode_part(self, text: str, start: int, *, split_control: bool) -> tuple[list[int], list[tuple[int, int]]]:
-        encoded = self._tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=split_control
-        )
-        return list(encoded["input_ids"]), [(start + a, start + b) for a, b in encoded["offset_mapping"]]
-
-    def _hide(self, text: str) -> str:
-        return self._pattern.sub(lambda match: f"{self._mark}{self._tokens.index(match.group())}{self._mark}", text)
-
-    def _restore(self, text: str) -> str:
-        mark = re.escape(self._mark)
-        return re.sub(f"{mark}(\\d+){mark}", lambda match: self._tokens[int(match.group(1))], text)
+        marker.rows([conversation])
+    except DataValidationError as error:
+        raise DataValidationError(f"{record['source']}: {error.message}", hint=error.hint) from error

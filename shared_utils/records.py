@@ -52,10 +52,13 @@ class Instruction(TypedDict):
 
 
 class Message(TypedDict):
-    """One turn of a conversation."""
+    """One turn of a conversation; the keys of tools are those of OpenAI, with arguments as an object."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
 
 
 class Record(TypedDict):
@@ -65,6 +68,7 @@ class Record(TypedDict):
     source: str
     text: NotRequired[str]
     messages: NotRequired[list[Message]]
+    tools: NotRequired[list[dict[str, Any]]]
 
 
 class Conversation(TypedDict):

@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ from training_methods.transfer_learning.settings import (
     MethodSettings,
 )
 from workflows.run_folder import RUN_FILE, finished_result, save_model, timestamp
+from workflows.training_data import Source, load_mixture, show_examples, tell_memory, tell_records, tell_sources
+
+CACHE_NAME = ".cache"  # in the run folder: encoded records, which can be deleted at any time
 
 # What may differ between a run and its continuation: it changes what is recorded, not what is learnt.
 FREE_TO_CHANGE = {"training.save_steps", "training.logging_steps"}
@@ -56,6 +59,9 @@ class FineTuneRequest:
     config_yaml: str
     resume: str | None = None  # None: a new run; "": the newest whole checkpoint; else a checkpoint folder
     merge: bool = False
+    weights: tuple[float, ...] | None = None  # proportions of the sources; None takes all records
+    max_samples_per_source: int | None = None
+    show_examples: int = 0  # rows to print as the model sees them
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class _Data:
     train: list[Record]
     held_out: list[Record]
     identity: dict[str, object]
+    sources: list[Source]
 
 
 def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
@@ -95,17 +102,18 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
     """Say what would be done: records, tokens, steps, memory and time; write nothing."""
     data = _load_data(request)
     tuner = _build_tuner(request, console)
-    from training_methods.transfer_learning.estimates import estimate
+    from training_methods.transfer_learning.estimates import estimate_seconds
     from training_methods.transfer_learning.fine_tuner import total_steps
 
-    train, held_out = _encode(request, tuner, data)
-    _tell_data(console, request, data, train)
-    steps = total_steps(len(train), request.settings.training)
-    figures = estimate(tuner, train, request.settings.training, steps)
+    train, held_out = _encode(request, tuner, data, console)
+    memory = _tell_plan(console, request, data, tuner, train)
+    training = request.settings.training
+    steps = total_steps(len(train), training)
+    seconds = estimate_seconds(tuner, train, training, steps) if memory.fits else None
     console.info(
-        f"{steps} steps of {request.settings.training.per_device_train_batch_size} x "
-        f"{request.settings.training.gradient_accumulation_steps} records; about {figures.memory_bytes / 1e6:,.0f} MB "
-        f"of memory and {figures.seconds:,.0f} seconds; nothing was written"
+        f"{steps} steps of {training.per_device_train_batch_size} x {training.gradient_accumulation_steps} records"
+        + (f"; about {seconds:,.0f} seconds" if seconds is not None else "")
+        + "; nothing was written"
     )
     return {
         "run_dir": str(request.run_dir),
@@ -114,8 +122,10 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
         "supervised_tokens": train.summary.supervised_tokens,
         "held_out": len(held_out) if held_out else 0,
         "steps": steps,
-        "estimated_memory_mb": round(figures.memory_bytes / 1e6, 1),
-        "estimated_seconds": round(figures.seconds, 1),
+        "estimated_memory_mb": round(memory.total / 1e6, 1),
+        "memory_mb": {name: round(size / 1e6, 1) for name, size in memory.parts.items()},
+        "fits": memory.fits,
+        "estimated_seconds": round(seconds, 1) if seconds is not None else None,
     }
 
 
@@ -125,12 +135,16 @@ def resume_command(request: FineTuneRequest) -> str:
     words += ["--train-data", *request.train_data]
     if request.eval_data:
         words += ["--eval-data", request.eval_data]
+    if request.weights is not None:
+        words += ["--weights", *(f"{weight:g}" for weight in request.weights)]
+    if request.max_samples_per_source is not None:
+        words += ["--max-samples-per-source", str(request.max_samples_per_source)]
     return shlex.join([*words, "--output-dir", str(request.run_dir), "--resume"])
 
 
 def _load_data(request: FineTuneRequest) -> _Data:
     training = request.settings.training
-    loaded = load_records(request.train_data)
+    loaded, sources = load_mixture(request.train_data, request.weights, request.max_samples_per_source, request.seed)
     fingerprints = dict(loaded.fingerprints)
     if training.strict and loaded.rejected:
         first = loaded.rejected[0]
@@ -148,21 +162,24 @@ def _load_data(request: FineTuneRequest) -> _Data:
     settings = _flat(request.settings.model_dump(mode="json"))
     identity: dict[str, object] = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE}
     identity |= {"method": request.method, "seed": request.seed, "data": sha256_of_text(*sorted(fingerprints.values()))}
-    return _Data(replace(loaded, fingerprints=fingerprints), train, held_out, identity)
+    if request.weights is not None or request.max_samples_per_source is not None:
+        identity["mixture"] = [list(request.weights or ()), request.max_samples_per_source]
+    return _Data(replace(loaded, fingerprints=fingerprints), train, held_out, identity, sources)
 
 
 def _train(request: FineTuneRequest, data: _Data, console: Console) -> dict[str, object]:
     from training_methods.transfer_learning.dataset import Collator, held_out_loss
-    from training_methods.transfer_learning.fine_tuner import total_steps
+    from training_methods.transfer_learning.fine_tuner import stored_precision, total_steps
 
     started = time.time()
     if request.settings.model_name == STARTER:
         console.info(STARTER_NOTICE)
     resume_from = _checkpoint_to_resume(request, console)
     tuner = _build_tuner(request, console)
-    train, held_out = _encode(request, tuner, data)
-    _tell_data(console, request, data, train)
-    run = _run_record(request, data, started)
+    precision = tuner.use_precision(stored_precision(resume_from) or request.settings.training.precision)
+    train, held_out = _encode(request, tuner, data, console, request.run_dir / CACHE_NAME)
+    memory = _tell_plan(console, request, data, tuner, train)
+    run = {**_run_record(request, data, started, train, memory), "precision": precision}
     write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)
     write_json_atomic(request.run_dir / RUN_FILE, run)
 
@@ -205,7 +222,9 @@ def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
     return tuner
 
 
-def _encode(request: FineTuneRequest, tuner: Any, data: _Data) -> tuple[Any, Any]:
+def _encode(
+    request: FineTuneRequest, tuner: Any, data: _Data, console: Console, cache_dir: Path | None = None
+) -> tuple[Any, Any]:
     from training_methods.transfer_learning.dataset import encode_dataset
 
     training = request.settings.training
@@ -217,33 +236,32 @@ def _encode(request: FineTuneRequest, tuner: Any, data: _Data) -> tuple[Any, Any
         )
 
     def encode(records: list[Record]) -> Any:
-        return encode_dataset(
-            records,
-            tuner.tokenizer,
-            max_length=training.max_length,
-            train_on_prompt=training.train_on_prompt,
-            strict=training.strict,
-        )
+        with console.progress(len(records), "reading records") as progress:
+            return encode_dataset(
+                records,
+                tuner.tokenizer,
+                max_length=training.max_length,
+                train_on_prompt=training.train_on_prompt,
+                strict=training.strict,
+                cache_dir=cache_dir,
+                advance=progress.advance,
+            )
 
-    return encode(data.train), encode(data.held_out) if data.held_out else None
+    train, held_out = encode(data.train), encode(data.held_out) if data.held_out else None
+    show_examples(console, tuner.tokenizer, train, request.show_examples)
+    return train, held_out
 
 
-def _tell_data(console: Console, request: FineTuneRequest, data: _Data, train: Any) -> None:
-    summary = train.summary
-    console.info(
-        f"{summary.records} records to train on, {len(data.held_out)} held out; {summary.tokens:,} tokens, "
-        f"{summary.supervised_share:.0%} of them with loss"
-    )
-    if summary.truncated:
-        console.info(
-            f"cut at {request.settings.training.max_length} tokens: {summary.truncated} records (--max-length)"
-        )
-    reasons: dict[str, list[str]] = {reason: [] for reason in summary.dropped}
-    for rejected in data.loaded.rejected:
-        reasons.setdefault(rejected.reason, []).append(rejected.where)
-    for reason, places in reasons.items():
-        count = len(places) + summary.dropped.get(reason, 0)
-        console.info(f"left out: {count} with {reason}" + (f", first at {places[0]}" if places else ""))
+def _tell_plan(console: Console, request: FineTuneRequest, data: _Data, tuner: Any, train: Any) -> Any:
+    """What is trained on and the memory it takes, told before training; the memory plan."""
+    from training_methods.transfer_learning.memory import plan_memory
+
+    training = request.settings.training
+    tell_sources(console, data.sources)
+    tell_records(console, data.loaded.rejected, len(data.held_out), train, training.max_length)
+    plan = plan_memory(tuner, train, training)
+    tell_memory(console, plan)
+    return plan
 
 
 def _checkpoint_to_resume(request: FineTuneRequest, console: Console) -> Path | None:
@@ -365,7 +383,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _run_record(request: FineTuneRequest, data: _Data, started: float) -> dict[str, object]:
+def _run_record(request: FineTuneRequest, data: _Data, started: float, train: Any, memory: Any) -> dict[str, object]:
     return {
         "status": "running",
         "command": resume_command(request).removesuffix(" --resume"),
@@ -373,6 +391,9 @@ def _run_record(request: FineTuneRequest, data: _Data, started: float) -> dict[s
         "seed": request.seed,
         "data": data.loaded.fingerprints,
         "identity": data.identity,
+        "records": {**asdict(train.summary), "rows": len(train), "held_out": len(data.held_out)},
+        "sources": [asdict(source) for source in data.sources],
+        "memory_bytes": {**memory.parts, "total": memory.total, "available": memory.available},
         "versions": package_versions(),
         "started": timestamp(started),
         "result": None,

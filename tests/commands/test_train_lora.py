@@ -128,3 +128,31 @@ def test_a_hub_name_without_a_network_is_an_error_before_anything_is_loaded(run_
     result = run_command(*words, "--model", "nobody/nothing-here")
     assert result.code == 1
     assert "the model hub cannot be reached" in result.err
+
+
+def test_a_resumed_mixture_is_the_same_mixture_and_another_one_is_refused(run_command, words, tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(f'{{"prompt": "Q{n}", "completion": "A{n}"}}\n' for n in range(50)), encoding="utf-8")
+    mixed = [*words[:4], words[4], other, *words[5:], "--weights", "1", "3"]
+    result = run_command(*mixed)
+    assert result.code == 0, result.err
+    assert "24%" in result.out
+    run = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert [source["taken"] for source in run["sources"]] == [16, 50]
+    assert "--weights 1 3" in run["command"]
+    assert run["memory_bytes"]["total"] > run["memory_bytes"]["weights"] > 0
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**run, "status": "running"}), encoding="utf-8")
+    again = run_command(*mixed, "--resume", "--json")
+    assert again.code == 0, again.err
+    result = run_command(*mixed[:-1], "2", "--resume")
+    assert result.code == 1
+
+
+def test_examples_are_shown_in_a_dry_run_too(run_command, words):
+    result = run_command(*words, "--dry-run", "--json", "--show-example", "2")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["fits"]
+    assert result.err.count("⟦It is") == 2
+    result = run_command(*words, "--dry-run", "--show-example", "0")
+    assert result.code == 2
+    assert "--show-example: '0' is not a whole number above 0" in result.err

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
 
+import tokenizers
 import torch
+import transformers
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
 from shared_utils.errors import DataValidationError
-from shared_utils.prompt_formats import IGNORED, EncodedRecord, encode_record, encode_text
+from shared_utils.prompt_formats import IGNORED, EncodedRecord, RecordEncoder
 from shared_utils.records import Record
+from training_methods.transfer_learning.encoded_rows import EncodedRows, RowWriter, open_rows
 from training_methods.transfer_learning.fast_step.output_layer import find_output_layer
 from training_methods.transfer_learning.fast_step.supervised_loss import supervised_loss
+
+ENCODING_VERSION = 1  # raised when the same records would give other rows
+RECORDS_TOGETHER = 1000  # handed to the tokenizer in one call
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class DatasetSummary:
     supervised_tokens: int
     truncated: int
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> records
+    rewritten: int = 0  # conversations that are several rows, as the template rewrites earlier turns
 
     @property
     def supervised_share(self) -> float:
@@ -39,9 +51,14 @@ class EncodedDataset(Dataset[dict[str, object]]):
     """Encoded records with the ids of the records they come from."""
 
     def __init__(self, rows: Sequence[EncodedRecord], record_ids: Sequence[str], summary: DatasetSummary) -> None:
-        self.rows = list(rows)
+        self.rows = rows
         self.record_ids = list(record_ids)
         self.summary = summary
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        return self.rows.lengths if isinstance(self.rows, EncodedRows) else [len(row.input_ids) for row in self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,49 +75,115 @@ def encode_dataset(
     max_length: int,
     train_on_prompt: bool = False,
     strict: bool = False,
+    cache_dir: Path | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> EncodedDataset:
     """Encode records; what cannot take part is counted with its reason, or refused when `strict`.
+
+    Args:
+        records: conversations and texts.
+        tokenizer: with a chat template.
+        max_length: longer conversations are cut there, longer texts are several rows.
+        train_on_prompt: take the loss on prompts too.
+        strict: refuse the first record that cannot take part.
+        cache_dir: what was encoded once from the same records in the same way is read from files here.
+        advance: called with the number of records done.
 
     Raises:
         DataValidationError: no record is left, or `strict` and one cannot take part.
     """
-    rows: list[EncodedRecord] = []
-    ids: list[str] = []
-    dropped: Counter[str] = Counter()
-    truncated = 0
-    for record in records:
-        encoded = _encode(record, tokenizer, max_length, train_on_prompt)
-        usable = [row for row in encoded if row.supervised_tokens]
-        if not usable:
-            reason = f"answer beyond {max_length} tokens" if encoded and encoded[0].truncated else "nothing to learn"
-            if strict:
-                raise DataValidationError(f"{record['source']}: {reason}", hint="raise --max-length, or leave it out")
-            dropped[reason] += 1
-        truncated += any(row.truncated for row in usable)
-        rows += usable
-        ids += [record["id"]] * len(usable)
-    if not rows:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no records given"
-        raise DataValidationError(f"no record can be trained on: {reasons}", hint="check the data, or --max-length")
-    summary = DatasetSummary(
-        records=len(records) - sum(dropped.values()),
-        tokens=sum(len(row.input_ids) for row in rows),
-        supervised_tokens=sum(row.supervised_tokens for row in rows),
-        truncated=truncated,
-        dropped=dict(dropped),
-    )
-    return EncodedDataset(rows, ids, summary)
-
-
-def _encode(
-    record: Record, tokenizer: PreTrainedTokenizerBase, max_length: int, train_on_prompt: bool
-) -> list[EncodedRecord]:
-    if "text" in record:
-        return encode_text(tokenizer, record["text"], max_length)
+    folder = None
+    if cache_dir is not None:
+        options = {"max_length": max_length, "train_on_prompt": train_on_prompt, "strict": strict}
+        folder = cache_dir / f"encoded-{_fingerprint(records, tokenizer, options)}"
+        cached = open_rows(folder)
+        if cached is not None:
+            rows, ids, manifest = cached
+            return EncodedDataset(rows, ids, DatasetSummary(**manifest["summary"]))
+    writer = RowWriter(folder)
+    counts = _Counts(max_length, strict)
     try:
-        return [encode_record(tokenizer, record, max_length, train_on_prompt)]
-    except DataValidationError as error:
-        raise DataValidationError(f"{record['source']}: {error.message}", hint=error.hint) from error
+        encoder = RecordEncoder(tokenizer, max_length, train_on_prompt)
+        for record, encoded in _encoded(records, encoder):
+            writer.add(counts.usable(record, encoded))
+            if advance and counts.seen % RECORDS_TOGETHER == 0:
+                advance(RECORDS_TOGETHER)
+        summary = counts.summary()
+        rows = writer.finish(counts.ids, {"summary": asdict(summary)})
+    finally:
+        writer.close()
+    return EncodedDataset(rows, counts.ids, summary)
+
+
+class _Counts:
+    """Counts what is trained on and what is left out."""
+
+    def __init__(self, max_length: int, strict: bool) -> None:
+        self._max_length = max_length
+        self._strict = strict
+        self._dropped: Counter[str] = Counter()
+        self._tokens = self._supervised = self._truncated = self._rewritten = 0
+        self.seen = 0
+        self.ids: list[str] = []
+
+    def usable(self, record: Record, encoded: Sequence[EncodedRecord]) -> list[EncodedRecord]:
+        """The rows that teach something, counted."""
+        self.seen += 1
+        counted = [(row, row.supervised_tokens) for row in encoded]
+        usable = [row for row, count in counted if count]
+        if not usable:
+            is_cut = any(row.truncated for row in encoded)
+            reason = f"answer beyond {self._max_length} tokens" if is_cut else "nothing to learn"
+            if self._strict:
+                raise DataValidationError(f"{record['source']}: {reason}", hint="raise --max-length, or leave it out")
+            self._dropped[reason] += 1
+            return []
+        self._tokens += sum(len(row.input_ids) for row in usable)
+        self._supervised += sum(count for _, count in counted)
+        self._truncated += any(row.truncated for row in usable)
+        self._rewritten += "messages" in record and len(encoded) > 1
+        self.ids += [record["id"]] * len(usable)
+        return usable
+
+    def summary(self) -> DatasetSummary:
+        """The sums; an error when nothing is left."""
+        if not self.ids:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self._dropped.items()) or "no records given"
+            raise DataValidationError(f"no record can be trained on: {reasons}", hint="check the data, or --max-length")
+        return DatasetSummary(
+            records=self.seen - sum(self._dropped.values()),
+            tokens=self._tokens,
+            supervised_tokens=self._supervised,
+            truncated=self._truncated,
+            dropped=dict(self._dropped),
+            rewritten=self._rewritten,
+        )
+
+
+def _encoded(records: Sequence[Record], encoder: RecordEncoder) -> Iterator[tuple[Record, list[EncodedRecord]]]:
+    """Each record with its rows; templates run here while the tokenizer works in a thread."""
+    batches = [records[start : start + RECORDS_TOGETHER] for start in range(0, len(records), RECORDS_TOGETHER)]
+    with ThreadPoolExecutor(1) as pool:
+        before: tuple[Sequence[Record], Future[list[list[EncodedRecord]]]] | None = None
+        for batch in batches:
+            task = encoder.prepare(batch)
+            if before:
+                yield from zip(before[0], before[1].result(), strict=True)
+            before = batch, pool.submit(encoder.encode, task)
+        if before:
+            yield from zip(before[0], before[1].result(), strict=True)
+
+
+def _fingerprint(records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, options: Mapping[str, object]) -> str:
+    """Names what the rows depend on: the records, the tokenizer, the template, the options and the code."""
+    total = hashlib.sha256()
+    vocabulary: object = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab())
+    versions = [ENCODING_VERSION, transformers.__version__, tokenizers.__version__]
+    facts = [vocabulary, tokenizer.chat_template, dict(tokenizer.special_tokens_map), options, versions]
+    to_json = json.JSONEncoder(sort_keys=True, default=str).encode
+    for part in chain(facts, records):
+        total.update(to_json(part).encode())
+    return total.hexdigest()[:16]
 
 
 class RandomOrderSampler(Sampler[int]):

@@ -56,7 +56,8 @@ class TrainingSettings(Settings):
         True, description="lay records end to end, each seeing itself alone; off fills batches up with padding"
     )
     chat_template: str | None = Field(
-        None, description="chatml, alpaca, vicuna, llama3, zephyr or a file; null takes the model's own"
+        None,
+        description="chatml, alpaca, vicuna, llama3, zephyr, mistral, gemma, qwen or a file; null: the model's own",
     )
 
 

@@ -1,0 +1,137 @@
+"""The memory that a run needs, by part, and whether this machine has it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from shared_utils.errors import TrainingError
+from training_methods.transfer_learning.dataset import EncodedDataset
+from training_methods.transfer_learning.fine_tuner import FineTuner
+from training_methods.transfer_learning.settings import TrainingSettings
+
+PROBE_TOKENS = 64  # activations grow with the tokens, so a short row tells those of a full batch
+# Measured on models of 9 and 138 million weights: gradients of activations and what the allocator holds back.
+ON_THE_WAY_BACK = 1.5
+LOADED_LATER = 80_000_000  # libraries that only training itself loads
+CGROUP_FILES = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes by part at the peak of a run, and the bytes that it may take."""
+
+    parts: dict[str, int]
+    available: int
+    batch_size: int
+    longest: int  # tokens of the longest row
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        return sum(self.parts.values())
+
+    @property
+    def fits(self) -> bool:
+        """Whether the machine has that much."""
+        return self.total <= self.available
+
+    def batch_size_that_fits(self) -> int | None:
+        """The largest batch that does; None when one row alone is too much."""
+        fixed = self.total - self.parts["activations"] - self.parts["logits"]
+        a_row = (self.parts["activations"] + self.parts["logits"]) / self.batch_size
+        size = math.floor((self.available - fixed) / max(a_row, 1))
+        return size if size >= 1 else None
+
+
+def plan_memory(tuner: FineTuner, dataset: EncodedDataset, training: TrainingSettings) -> MemoryPlan:
+    """The need of a loaded model, with activations taken from a short row and scaled to the longest batch."""
+    longest = max(dataset.lengths)
+    tokens = longest * training.per_device_train_batch_size
+    probe = min(PROBE_TOKENS, longest)
+    kept, logits = _saved_by(tuner, probe)
+    activations = int(kept * tokens / probe * ON_THE_WAY_BACK)
+    if training.gradient_checkpointing:
+        config = tuner.model.config.get_text_config()
+        inputs = config.num_hidden_layers * tokens * config.hidden_size * 4
+        activations = inputs + activations // config.num_hidden_layers
+    memory = tuner.memory()
+    on_gpu = tuner.device.type == "cuda"
+    held = torch.cuda.memory_allocated() if on_gpu else psutil.Process().memory_info().rss
+    parts = {
+        **memory,
+        "activations": activations,
+        "logits": logits * tokens // probe,
+        "program": max(0, held - memory["weights"]) + LOADED_LATER,
+    }
+    free = torch.cuda.mem_get_info()[0] if on_gpu else free_memory()
+    return MemoryPlan(parts, free + held, training.per_device_train_batch_size, longest)
+
+
+def free_memory() -> int:
+    """Bytes of RAM that this process may still take, in a container within the container's limit."""
+    free = int(psutil.virtual_memory().available)
+    for limit, used in CGROUP_FILES:
+        try:
+            free = min(free, int(limit.read_text()) - int(used.read_text()))
+        except (OSError, ValueError):
+            continue  # not in a container, or without a limit
+    return max(free, 0)
+
+
+def require_room_for_weights(folder: Path) -> None:
+    """Refuse a model whose weights alone are more than the free memory, before anything is loaded.
+
+    Raises:
+        TrainingError: tells both figures.
+    """
+    needed = 4 * sum(_numbers_in(path) for path in folder.glob("*.safetensors"))
+    free = free_memory()
+    if needed > free:
+        raise TrainingError(
+            f"the weights of {folder} need {needed / 1e9:.1f} GB of memory in float32, {free / 1e9:.1f} GB are free",
+            hint="close other programs, or take a smaller model with --model",
+        )
+
+
+def _numbers_in(path: Path) -> int:
+    """Numbers in a safetensors file, read from its header; 0 for a broken one, which loading will name."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), 100_000_000)))
+        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
+
+
+def _saved_by(tuner: FineTuner, tokens: int) -> tuple[int, int]:
+    """Bytes that a forward pass over so many tokens keeps for the backward pass: within the model, at its logits."""
+    model = tuner.model
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    kept: dict[int, tuple[torch.Tensor, bool]] = {}  # holding the tensors keeps their addresses apart
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        address = tensor.untyped_storage().data_ptr()
+        if address not in weights:
+            kept[address] = tensor, tensor.ndim > 0 and tensor.shape[-1] == vocabulary
+        return tensor
+
+    ids = torch.zeros(1, tokens, dtype=torch.long, device=tuner.device)
+    was_training = model.training
+    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.train()
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, use_cache=False).logits
+    model.train(was_training)
+    at_logits = sum(tensor.untyped_storage().nbytes() for tensor, is_logits in kept.values() if is_logits)
+    within = sum(tensor.untyped_storage().nbytes() for tensor, is_logits in kept.values() if not is_logits)
+    # The logits themselves stand beside their float32 copy and its gradient.
+    return within, at_logits + 2 * 4 * logits.numel()
