@@ -125,7 +125,7 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
         "estimated_memory_mb": round(memory.total / 1e6, 1),
         "memory_mb": {name: round(size / 1e6, 1) for name, size in memory.parts.items()},
         "fits": memory.fits,
-        "estimated_seconds": round(seconds, 1) if seconds is not None else None,
+        "estimated_seconds": round(seconds, 3) if seconds is not None else None,
     }
 
 

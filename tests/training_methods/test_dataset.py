@@ -7,7 +7,7 @@ import json
 import pytest
 
 from shared_utils.data_loader import to_record
-from shared_utils.errors import DataValidationError, TrainingError
+from shared_utils.errors import DataValidationError
 from shared_utils.model_utils import load_tokenizer
 from shared_utils.prompt_formats import encode_conversation, encode_text
 from training_methods.transfer_learning import dataset as module
@@ -106,13 +106,6 @@ def test_nothing_half_written_is_taken_for_whole(tokenizer, records, tmp_path):
 def test_an_empty_set_is_one_clear_line(tokenizer):
     with pytest.raises(DataValidationError, match="no record can be trained on: no records given"):
         encode_dataset([], tokenizer, max_length=100)
-
-
-def test_a_model_larger_than_the_memory_is_refused_before_it_is_loaded(tiny_model, monkeypatch):
-    memory.require_room_for_weights(tiny_model)
-    monkeypatch.setattr(memory, "free_memory", lambda: 100_000)
-    with pytest.raises(TrainingError, match="need 0.0 GB of memory in float32"):
-        memory.require_room_for_weights(tiny_model)
 
 
 def test_the_plan_grows_with_the_batch_and_names_the_batch_that_fits(tiny_model):

@@ -160,15 +160,7 @@ class FineTuner(ABC):
         precision = self.use_precision(stored_precision(resume_from) or training.precision)
         trainer = RunTrainer(
             model=self.model,
-            fast_step=FastStep(
-                self.model,
-                most_tokens=training.per_device_train_batch_size * training.max_length,
-                most_records=training.per_device_train_batch_size,
-                pad_token_id=self.tokenizer.pad_token_id,
-                # NEFTune's noise shrinks with the length of a row, which packing changes.
-                packing=training.packing and not training.neftune_noise_alpha,
-                fuse=precision != "fp16",
-            ),
+            fast_step=self.step_for(training, precision),
             precision=precision,
             args=self._arguments(run_dir, training, precision, checkpoint, evaluation, steps, eval_dataset is not None),
             tokenizer=self.tokenizer,
@@ -206,6 +198,18 @@ class FineTuner(ABC):
                 if not weight.requires_grad and weight.dtype == torch.float32:
                     weight.data = weight.data.to(torch.bfloat16)
         return chosen
+
+    def step_for(self, training: TrainingSettings, precision: Precision) -> FastStep:
+        """What computes the losses of a run with these settings."""
+        return FastStep(
+            self.model,
+            most_tokens=training.per_device_train_batch_size * training.max_length,
+            most_records=training.per_device_train_batch_size,
+            pad_token_id=self.tokenizer.pad_token_id,
+            # NEFTune's noise shrinks with the length of a row, which packing changes.
+            packing=training.packing and not training.neftune_noise_alpha,
+            fuse=precision != "fp16",
+        )
 
     def _has_frozen_base(self) -> bool:
         trainable, total = self.parameter_counts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,16 @@ from pathlib import Path
 import psutil
 import torch
 
-from shared_utils.errors import TrainingError
 from training_methods.transfer_learning.dataset import EncodedDataset
+from training_methods.transfer_learning.fast_step.supervised_loss import CHUNK_BYTES
+from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.fine_tuner import FineTuner
 from training_methods.transfer_learning.settings import TrainingSettings
 
 PROBE_TOKENS = 64  # activations grow with the tokens, so a short row tells those of a full batch
 # Measured on models of 9 and 138 million weights: gradients of activations and what the allocator holds back.
 ON_THE_WAY_BACK = 1.5
+LOGITS_IN_CHUNKS = 3 * CHUNK_BYTES  # the logits of a chunk, their gradient, and its copy in the model's format
 LOADED_LATER = 80_000_000  # libraries that only training itself loads
 CGROUP_FILES = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
@@ -57,7 +58,10 @@ def plan_memory(tuner: FineTuner, dataset: EncodedDataset, training: TrainingSet
     longest = max(dataset.lengths)
     tokens = longest * training.per_device_train_batch_size
     probe = min(PROBE_TOKENS, longest)
-    kept, logits = _saved_by(tuner, probe)
+    step = tuner.step_for(training, tuner.use_precision(training.precision))
+    kept, logits = _saved_by(tuner, step, probe)
+    if step.takes_logits_in_chunks:
+        logits = min(logits, LOGITS_IN_CHUNKS * probe // tokens)
     activations = int(kept * tokens / probe * ON_THE_WAY_BACK)
     if training.gradient_checkpointing:
         config = tuner.model.config.get_text_config()
@@ -87,32 +91,7 @@ def free_memory() -> int:
     return max(free, 0)
 
 
-def require_room_for_weights(folder: Path) -> None:
-    """Refuse a model whose weights alone are more than the free memory, before anything is loaded.
-
-    Raises:
-        TrainingError: tells both figures.
-    """
-    needed = 4 * sum(_numbers_in(path) for path in folder.glob("*.safetensors"))
-    free = free_memory()
-    if needed > free:
-        raise TrainingError(
-            f"the weights of {folder} need {needed / 1e9:.1f} GB of memory in float32, {free / 1e9:.1f} GB are free",
-            hint="close other programs, or take a smaller model with --model",
-        )
-
-
-def _numbers_in(path: Path) -> int:
-    """Numbers in a safetensors file, read from its header; 0 for a broken one, which loading will name."""
-    try:
-        with path.open("rb") as file:
-            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), 100_000_000)))
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return 0
-
-
-def _saved_by(tuner: FineTuner, tokens: int) -> tuple[int, int]:
+def _saved_by(tuner: FineTuner, step: FastStep, tokens: int) -> tuple[int, int]:
     """Bytes that a forward pass over so many tokens keeps for the backward pass: within the model, at its logits."""
     model = tuner.model
     vocabulary = int(model.config.get_text_config().vocab_size)
@@ -126,12 +105,16 @@ def _saved_by(tuner: FineTuner, tokens: int) -> tuple[int, int]:
         return tensor
 
     ids = torch.zeros(1, tokens, dtype=torch.long, device=tuner.device)
+    batch = {"input_ids": ids, "labels": ids, "lengths": torch.tensor([tokens])}
     was_training = model.training
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model.train()
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, use_cache=False).logits
+        with step.active():
+            for records in step.passes(batch):
+                with step.keeping_apart(records):
+                    step.loss(model, records)
     model.train(was_training)
     at_logits = sum(tensor.untyped_storage().nbytes() for tensor, is_logits in kept.values() if is_logits)
     within = sum(tensor.untyped_storage().nbytes() for tensor, is_logits in kept.values() if not is_logits)
     # The logits themselves stand beside their float32 copy and its gradient.
-    return within, at_logits + 2 * 4 * logits.numel()
+    return within, at_logits + 2 * 4 * tokens * vocabulary

@@ -68,6 +68,11 @@ class FastStep:
         if packing and not self.is_packed:
             self.notes.append("records are padded, not packed: this model does not keep packed records apart")
 
+    @property
+    def takes_logits_in_chunks(self) -> bool:
+        """Whether the logits of all tokens are never held at once."""
+        return self._output is not None
+
     @contextmanager
     def active(self) -> Iterator[None]:
         """While this lasts, the model has its lean layers and takes packed records."""
