@@ -39,4 +39,4 @@ def _decided_elsewhere(path: str, config: ToolkitConfig) -> str:
         for name in type(config.transfer_learning).model_fields
     }
     winners = [f"transfer_learning.{name}.training.save_steps = {steps}" for name, steps in sections.items() if steps]
-    return f"; {', '.join(winners)} wins where it is set" if winners else ""
+    return f"; where set, this wins: {', '.join(winners)}" if winners else ""
