@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +29,7 @@ SHAREGPT_ROLES = {
     "system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "tool": "tool",
 }  # fmt: skip
 ROLES = ("system", "user", "assistant", "tool")
+_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")  # no text, though JSON can write it; no tokenizer takes it
 Rows = Iterator[tuple[str, dict[str, Any]]]  # where a record stands, and the record
 
 
@@ -270,6 +272,8 @@ def _no_kind(row: Mapping[str, Any], where: str) -> DataValidationError:
 def _unusable(record: Record) -> str | None:
     """Why a record cannot be trained on, or None."""
     if "text" in record:
+        if _HALF_OF_A_PAIR.search(record["text"]):
+            return "broken characters (half of a pair)"
         return None if record["text"].strip() else "empty text"
     turns = [message for message in record["messages"] if message["role"] != "system"]
     if not any(message["role"] == "assistant" for message in turns):
@@ -281,6 +285,12 @@ def _unusable(record: Record) -> str | None:
     in_turn = all(first != second for first, second in pairwise(roles) if first == "user")
     if roles[0] != "user" or not in_turn or "system" in [message["role"] for message in record["messages"][1:]]:
         return "wrong order of roles"
-    if any("\ufffd" in message["content"] for message in record["messages"]):
+    contents = "".join(message["content"] for message in record["messages"])
+    calls = [record.get("tools"), *(message.get("tool_calls") for message in record["messages"])]
+    if _HALF_OF_A_PAIR.search(contents) or (
+        any(calls) and _HALF_OF_A_PAIR.search(json.dumps(calls, ensure_ascii=False))
+    ):
+        return "broken characters (half of a pair)"
+    if "\ufffd" in contents:
         return "broken characters (U+FFFD)"
     return None

@@ -45,6 +45,8 @@ def _call(call: dict[str, Any], where: str) -> dict[str, Any]:
     arguments = function.get("arguments") or {}
     if isinstance(arguments, str):
         arguments = _parsed(arguments, "arguments", where)
+    if not isinstance(arguments, dict):
+        raise DataValidationError(f"{where}: the arguments of '{function['name']}' are no object", hint=HINT)
     found: dict[str, Any] = {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
     if call.get("id"):
         found["id"] = str(call["id"])

@@ -123,3 +123,44 @@ def test_equal_records_fall_on_one_side_and_order_does_not_matter():
     assert len(train) + len(held_out) == 40
     backwards = split_records(records[::-1], 0.25)[1]
     assert sorted(r["source"] for r in backwards) == sorted(r["source"] for r in held_out)
+
+
+def tool_record(call, **more):
+    turns = [{"role": "user", "content": "Time?"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    return {"messages": turns, **more}
+
+
+def test_tool_calls_keep_their_names_and_arguments_become_objects():
+    tools = '[{"type": "function", "function": {"name": "clock"}}]'
+    call = {"id": "1", "function": {"name": "clock", "arguments": '{"zone": "UTC"}'}}
+    record = to_record(tool_record(call, tools=tools), "x, line 1")
+    assert record["tools"] == [{"type": "function", "function": {"name": "clock"}}]
+    assert record["messages"][1] == {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}, "id": "1"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"function": {"arguments": {}}}, "x, turn 2: a tool call without a name"),
+        ({"function": {"name": "f", "arguments": "{bad"}}, "x, turn 2: 'arguments' is not valid JSON"),
+        ({"function": {"name": "f", "arguments": [1]}}, "x, turn 2: the arguments of 'f' are no object"),
+        ("f", "x, turn 2: 'tool_calls' must be a list of objects"),
+    ],
+)
+def test_a_broken_tool_call_is_one_line(call, message):
+    with pytest.raises(DataValidationError, match=message):
+        to_record(tool_record(call), "x")
+
+
+def test_half_of_a_character_pair_is_counted_and_named(tmp_path):
+    path = tmp_path / "half.jsonl"
+    path.write_text(
+        '{"prompt": "\\ud800", "completion": "b"}\n{"text": "a \\udc00"}\n{"text": "whole"}\n', encoding="utf-8"
+    )
+    loaded = load_records([path])
+    assert len(loaded.records) == 1
+    assert {one.reason for one in loaded.rejected} == {"broken characters (half of a pair)"}
