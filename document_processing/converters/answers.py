@@ -20,6 +20,11 @@ _NO_PROSE = re.compile(
     r"(?:from \S+ )?import |def |class |\S+\(.*\)$|pip install |[{}<]|\S+ ?= ?\S"
 )
 _CODE_LINE = re.compile(r"(?:^|\n)(?: {4}|\t)\S|[;{}]\s*(?:\n|$)")
+# Lines about a thing that documentation puts in front of what it says of it.
+_REMARK = re.compile(
+    r"(?:(?:new|changed|added|deprecated|removed) (?:in|since) version|source code:|availability:|authors?:)",
+    re.IGNORECASE,
+)
 _DEFINITION_LINE = re.compile(r"\n[ \t]*: ")  # of a definition list
 _SENTENCE_END = re.compile(r"[.!?…。！？।॥؟۔][\"'”’“»)\]」』]*$")
 # What points to something that the answer does not hold.
@@ -94,6 +99,8 @@ def prose_answer(content: str, start: int, end: int) -> Span | None:
     words = 0
     for span in sentence_spans(content[start:end]):
         text = content[start + span.start : start + span.end]
+        if first is None and _REMARK.match(text):
+            continue
         length = counter.count(text)
         if not _is_prose(text, span) or (first is None and not _can_begin(text, length)):
             break

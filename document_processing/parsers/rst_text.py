@@ -53,11 +53,12 @@ class RstText:
         }
         self.inline = Inline(values, targets, titles)
         self._language = ""  # of code that tells none, as `highlight` set it
+        self._numbers: dict[int, int] = {}  # of the last item of numbered lists, by indentation
         self._depth = 0
 
     def render(self, lines: Sequence[str]) -> str:
         """The text of a section without its heading; the addresses of its links are in `inline.links`."""
-        self.inline.links = []
+        self.inline.links, self._numbers = [], {}
         return "\n".join(self._render(_dedented(lines))).strip("\n")
 
     def _render(self, lines: Sequence[str]) -> list[str]:
@@ -186,7 +187,7 @@ class RstText:
         if not (is_marked or lines[start].endswith("::")) and body_start < end and _indent(lines[body_start]) > indent:
             return self._definition(lines, start, body_start, indent)
         shown_lines = _shown_fields(lines[start:end], indent) if is_field else lines[start:end]
-        text = _AUTO_NUMBER.sub(r"\g<1>1\2 ", "\n".join(shown_lines).rstrip())
+        text = self._numbered("\n".join(shown_lines).rstrip(), indent)
         if not text.endswith("::"):
             return self.inline.text(text).split("\n") if text else [], end
         text = text[:-2].rstrip() if text[:-2].endswith((" ", "\n")) or text == "::" else text[:-1]
@@ -194,6 +195,18 @@ class RstText:
         text_indent = _indent(lines[end - 1]) if is_field else _text_indent(lines[start:end])
         code, end = self._literal(lines, end, text_indent)
         return [*shown, *([""] if shown and code else []), *code], end
+
+    def _numbered(self, text: str, indent: int) -> str:
+        """The text with numbers for `#.`, which go on over the paragraphs of a list."""
+        if not _AUTO_NUMBER.match(text):
+            self._numbers = {place: number for place, number in self._numbers.items() if place < indent}
+
+        def number(found: re.Match[str]) -> str:
+            place = len(found[1])
+            self._numbers[place] = self._numbers.get(place, 0) + 1
+            return f"{found[1]}{self._numbers[place]}{found[2]} "
+
+        return _AUTO_NUMBER.sub(number, text)
 
     def _definition(self, lines: Sequence[str], start: int, body_start: int, indent: int) -> tuple[list[str], int]:
         """Terms, and what they mean indented below; as the definition lists of Markdown."""

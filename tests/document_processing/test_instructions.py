@@ -185,3 +185,9 @@ def test_a_definition_list_below_a_heading_is_no_prose(tmp_path: Path):
 def test_an_answer_does_not_begin_with_small_talk(tmp_path: Path):
     text = "# Kettles\n\n## Filling the kettle\n\nOkay, this is how we will do it today.\n"
     assert pairs(text, tmp_path) == []
+
+
+def test_an_answer_begins_behind_remarks_on_version_and_source(tmp_path: Path):
+    """They say nothing of the subject."""
+    text = "# Kettles\n\n## Filling\n\nSource code: Lib/fill.py\n\nNew in version 3.2.\n\nWater goes in at the top.\n"
+    assert [answer for _, answer in pairs(text, tmp_path)] == ["Water goes in at the top."]

@@ -168,3 +168,8 @@ def test_flags_of_doctest_are_no_code(parse):
     """Sphinx takes them out as well; a section that is indented as a whole is not."""
     (document,) = parse("Guide\n=====\n\n   Text.\n\n   >>> f()  # doctest: +SKIP, +ELLIPSIS\n   1\n")
     assert document["content"] == "# Guide\n\nText.\n\n```pycon\n>>> f()\n1\n```"
+
+
+def test_items_that_are_numbered_by_the_tool_get_their_numbers(parse):
+    (document,) = parse("#. One\n#. Two\n\n#. Three\n\nText.\n\n#. One\n")
+    assert document["content"] == "1. One\n2. Two\n\n3. Three\n\nText.\n\n1. One"
