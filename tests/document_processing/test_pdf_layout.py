@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pdf_samples import pdf_bytes
 
 from document_processing import PDFParser
 
@@ -231,3 +232,32 @@ def test_lines_of_a_script_without_spaces_are_joined(draw, tmp_path: Path):
     canvas.save()
     (document,) = PDFParser().parse(path)
     assert document["content"] == "これはとても長い文章の最初の行なので次の行に続いていきます。\nこれは別の段落です。"
+
+
+def test_columns_whose_lines_are_drawn_from_right_to_left_are_read_one_after_the_other(draw):
+    """The white space between paragraphs differs from column to column, and a footer stands apart."""
+    columns = [
+        (40, SENTENCES),
+        (225, [*SENTENCES[:3], "", *SENTENCES[:3]]),
+        (410, [*SENTENCES[4:], "", *SENTENCES[:3]]),
+    ]
+    rows = [[(x, 700 - 12 * n, f"{lines[n][:28]}.") for x, lines in columns if lines[n]] for n in range(7)]
+    drawn = [piece for row in rows for piece in reversed(row)]
+    content = draw(*drawn, (40, 590, "Footer"), (420, 590, "page 9"), size=9)["content"]
+    expected = [piece[2] for x, _ in columns for row in rows for piece in row if piece[0] == x]
+    assert words(content) == words(" ".join([*expected, "Footer page 9"]))
+
+
+def test_a_page_with_characters_that_are_not_written_keeps_its_layout(tmp_path: Path):
+    """pdfium counts a glyph whose table gives it a control code, but does not write it."""
+    rows = [("Part", "Price~"), ("Kettle", "40"), ("Lid", "9"), ("Filter", "3")]
+    drawn = "".join(
+        f"1 0 0 1 60 {700 - 14 * n} Tm ({part}) Tj 1 0 0 1 300 {700 - 14 * n} Tm ({price}) Tj "
+        for n, (part, price) in enumerate(rows)
+    )
+    table = b"begincmap 1 begincodespacerange <00> <ff> endcodespacerange 1 beginbfchar <7e> <0002> endbfchar endcmap"
+    data = pdf_bytes([[]], drawing=f"BT /F1 10 Tf {drawn}ET ").replace(b"/Helvetica", b"/Helvetica/ToUnicode 9 0 R")
+    path = tmp_path / "unwritten.pdf"
+    path.write_bytes(data.replace(b"xref\n", b"9 0 obj\n<</Length 107>>stream\n" + table + b"\nendstream\nendobj\n", 1))
+    (document,) = PDFParser().parse(path)
+    assert document["content"] == "| Part | Price |\n| Kettle | 40 |\n| Lid | 9 |\n| Filter | 3 |"
