@@ -27,6 +27,7 @@ PROSE_LINE = 25  # characters
 LONGEST_MEDIAN_CELL = 60  # characters
 
 _LIST_MARK = re.compile(r"(?:[^\w\s]{1,2}|\(?\d{1,3}[.):]?|\(?[a-zA-Z][.)]|[ivxIVX]{1,5}[.)])$")
+_COMMENT = re.compile(r"(?:#|//|/\*|%|;|--|\(\*|<!--)\s*\w")
 _LEADER = re.compile(r"(?:\. ?){4,}|…{2,}")
 
 
@@ -292,6 +293,8 @@ def _is_table(lines: Sequence[Line], columns: Sequence[tuple[float, float]]) -> 
     first_column = [piece.text for piece in _column_texts(lines, columns[0])]
     if len(columns) == 2 and all(_LIST_MARK.match(text) for text in first_column):
         return False  # a list: its marks stand apart from its text
+    if any(_is_commentary(lines, column) for column in columns[1:]):
+        return False  # the lines of a program with what they do beside them
     if _counts_up(first_column):
         return False  # the numbered lines of a program
     if any(_LEADER.search(piece.text) for piece in pieces):
@@ -300,6 +303,10 @@ def _is_table(lines: Sequence[Line], columns: Sequence[tuple[float, float]]) -> 
     if len(pieces) < LEAST_FILLED_ALIGNED * rows * len(columns):
         return False  # the indented lines of a program
     return median(len(piece.text) for piece in pieces) <= LONGEST_MEDIAN_CELL
+
+
+def _is_commentary(lines: Sequence[Line], column: tuple[float, float]) -> bool:
+    return all(_COMMENT.match(piece.text) for piece in _column_texts(lines, column))
 
 
 def _counts_up(texts: Sequence[str]) -> bool:

@@ -74,7 +74,7 @@ class PageReading:
         self._has_halves = self._units is not text
         if len(self._units) != self._characters:
             self._units = self._with_unwritten(self._units)
-        self._left, lower, _, self._upper = page.get_cropbox()
+        self._left, lower, _, self._upper = page.get_bbox()
         self._height = self._upper - lower
         self._span_of: dict[Line, tuple[int, int]] = {}
         self._drawn: dict[int, str] = {}  # what is drawn in front of a character, not written
@@ -167,6 +167,12 @@ class PageReading:
                 if run0 - before1 > WIDE_GAP * height or run0 < before0 - BACKWARD_JUMP * height:
                     is_broken = True
             before0, before1 = run0, run1
+        # The pieces leave out what is drawn in a font that is not in the file.
+        first, last = rectangle.left, self._font_box_of(end - 1).x1 + left
+        if first < x0 - height:
+            x0 = first
+        if last > x1 + height:
+            x1 = last
         return _Draft(start, end, x0 - left, top, x1 - left, bottom, is_broken)
 
     def _broken(self, drafts: Sequence[_Draft]) -> dict[int, list[_Row]]:

@@ -261,3 +261,27 @@ def test_a_page_with_characters_that_are_not_written_keeps_its_layout(tmp_path: 
     path.write_bytes(data.replace(b"xref\n", b"9 0 obj\n<</Length 107>>stream\n" + table + b"\nendstream\nendobj\n", 1))
     (document,) = PDFParser().parse(path)
     assert document["content"] == "| Part | Price |\n| Kettle | 40 |\n| Lid | 9 |\n| Filter | 3 |"
+
+
+def test_the_top_of_a_column_is_no_header(draw):
+    """It ends high up, as in reference cards, and stands as high as the columns beside it."""
+    left = column(60, 0, top=800)
+    content = draw(*left, (330, 800, "R what ends here is"), (330, 788, "R the last column"))["content"]
+    assert words(content) == words(" ".join([*(piece[2] for piece in left), "R what ends here is R the last column"]))
+
+
+def test_a_program_with_comments_beside_its_lines_is_no_table(draw):
+    pieces = [(60, 700, "open(3)"), (200, 700, "# a file"), (60, 686, "read(3)"), (200, 686, "# all of it")]
+    document = draw(*pieces, (60, 672, "close(3)"), (200, 672, "# and away"))
+    assert document["content"] == "open(3) # a file\nread(3) # all of it\nclose(3) # and away"
+    assert document["metadata"]["tables"] == 0
+
+
+def test_the_size_of_a_page_may_stand_with_all_pages(tmp_path: Path):
+    """A page inherits its size; its footer is where that page ends, even when it is drawn first."""
+    lines = " ".join(f"1 0 0 1 60 {1100 - 20 * n} Tm (Line {n} of the text.) Tj" for n in range(30))
+    drawing = f"BT /F1 10 Tf 1 0 0 1 60 30 Tm (The foot) Tj {lines} ET "
+    path = tmp_path / "tall.pdf"
+    path.write_bytes(pdf_bytes([[]], drawing=drawing, shared_size=(800, 1200)))
+    (document,) = PDFParser().parse(path)
+    assert document["content"].split("\n")[-1] == "The foot"
