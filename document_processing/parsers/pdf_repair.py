@@ -32,6 +32,9 @@ _SOFT_HYPHEN = re.compile("\u00ad[ \t]*\n?|\ufffe[ \t]*\n?")
 _SHAPED_LETTER = re.compile("[\ufb1d-\ufdc7\ufdf0-\ufdfc\ufe70-\ufefc]")  # of Hebrew and Arabic
 _UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")
 
+# Chinese and Japanese writing; a page of it has few lines of one or two characters.
+_VERTICAL = re.compile("(?:^[\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff01-\uff60 ]{1,6}\n+){6,}", re.MULTILINE)
+
 # The look-behind is found first, so that only words at line ends cost anything.
 _CUT_WORD = re.compile(r"(?<=[^\W\d_])[\u2010-][ \t]*\n(?=[^\W\d_])")
 _LAST_WORD, _FIRST_WORD = re.compile(r"[^\W\d_]+$"), re.compile(r"[^\W\d_]+")
@@ -69,6 +72,11 @@ def repair_characters(text: str) -> str:
 def join_loose_accents(text: str) -> str:
     """Accents that are drawn just before their letters, on them; for engines that do not tell where both stand."""
     return _LOOSE_ACCENT.sub(_put_accent, text)
+
+
+def join_vertical_lines(text: str) -> str:
+    """Text written from top to bottom, one character a line, as lines."""
+    return _VERTICAL.sub(lambda column: "".join(column.group().split()) + "\n", text)
 
 
 def share_of_unknown_glyphs(text: str) -> float:

@@ -18,7 +18,7 @@ from document_processing.parsers.pdf_geometry import Box, Line, Segment, Table, 
 from document_processing.parsers.pdf_glyphs import UNNAMED, symbol_of
 from document_processing.parsers.pdf_layout import page_text
 from document_processing.parsers.pdf_readers import PageText
-from document_processing.parsers.pdf_rulings import Rulings, drawn_kinds, read_rulings
+from document_processing.parsers.pdf_rulings import Rulings, drawn_kinds, read_rulings, share_without_meaning
 from document_processing.parsers.pdf_tables import Grid, find_grids, table_of
 
 WIDE_GAP = 1.2  # times the height of the line: more than a space, even in loosely set lines
@@ -26,6 +26,8 @@ BACKWARD_JUMP = 0.8  # times the height of the line: further back than an accent
 SAME_ROW = 0.4  # of the height of a piece that is drawn over another of its row
 UNUSUAL_SPREAD = 1.3  # times the usual width of a character
 MOST_UNDERSCORES = 400
+FEW_CHARACTERS = 500  # of a page; where there are more, pdfium knows the fonts
+MOST_WITHOUT_MEANING = 0.2  # of the pieces of text; spaces alone may hold none
 
 _WORD = re.compile("[^\\s\0]+")
 _LINE = re.compile("[^\r\n\ufffe]+\ufffe?")
@@ -91,7 +93,13 @@ class PageReading:
         lines = self._lines()
         grids = find_grids(rulings.horizontal, rulings.vertical)
         tables = [table for grid in grids if (table := self._table(grid, lines)) is not None]
-        return page_text(lines, tables, self._height)
+        return page_text(lines, tables, self._height)._replace(is_partial=self._is_partial())
+
+    def _is_partial(self) -> bool:
+        """Whether pdfium finds no character in much of what the page writes."""
+        if self._characters >= FEW_CHARACTERS:
+            return False
+        return share_without_meaning(self._raw, self._page, self._handle) > MOST_WITHOUT_MEANING
 
     def _with_unwritten(self, units: str) -> str:
         """The text with `NOTHING` for each character that pdfium counts but does not write."""

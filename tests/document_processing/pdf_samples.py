@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+HELVETICA = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+
 
 def pdf_bytes(
-    pages: Sequence[Sequence[str]], information: str = "", drawing: str = "", shared_size: tuple[int, int] | None = None
+    pages: Sequence[Sequence[str]],
+    information: str = "",
+    drawing: str = "",
+    shared_size: tuple[int, int] | None = None,
+    font: str = HELVETICA,
 ) -> bytes:
     """A PDF with these lines of text on its pages, behind a drawing; no lines make a page without text.
 
@@ -14,7 +20,7 @@ def pdf_bytes(
     """
     own_size = "" if shared_size else "/MediaBox[0 0 612 792]"
     size_of_all = f"/MediaBox[0 0 {shared_size[0]} {shared_size[1]}]" if shared_size else ""
-    objects = ["<</Type/Catalog/Pages 2 0 R>>", "", "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
+    objects = ["<</Type/Catalog/Pages 2 0 R>>", "", font]
     kids: list[str] = []
     for lines in pages:
         drawn = " ".join(f"({_escaped(line)}) Tj 0 -16 Td" for line in lines)

@@ -279,3 +279,19 @@ def test_a_very_large_drawing_is_read_by_the_faster_reader(tmp_path: Path):
     assert document["content"].startswith("Words on a map.")
     assert document["metadata"]["parser"] in ("pypdf", "pypdf2")
     assert "large drawing" in document["metadata"]["parser_reason"]
+
+
+def test_a_page_of_which_one_engine_knows_few_characters_is_read_by_the_next(tmp_path: Path):
+    """Japanese in a font that is not in the file, written from top to bottom; pdfium knows the numbers only."""
+    font = (
+        "<</Type/Font/Subtype/Type0/BaseFont/Ryumin-Light-Identity-V/Encoding/Identity-V/DescendantFonts"
+        "[<</Type/Font/Subtype/CIDFontType0/BaseFont/Ryumin-Light/DW 1000"
+        "/CIDSystemInfo<</Registry(Adobe)/Ordering(Japan1)/Supplement 2>>>>]>>"
+    )
+    places = [(300 - 20 * column, 700 - 12 * row) for column in range(2) for row in range(8)]
+    kana = "".join(f"1 0 0 1 {x} {y} Tm <{843 + 2 * n:04x}> Tj " for n, (x, y) in enumerate(places))
+    path = tmp_path / "vertical.pdf"
+    path.write_bytes(pdf_bytes([[]], drawing=f"BT /F9 10 Tf 60 760 Td (No. 7) Tj /F1 12 Tf {kana}ET ", font=font))
+    (document,) = PDFParser().parse(path)
+    assert document["metadata"]["parser"] == "pdfplumber"
+    assert "あいうえおがぎぐげござじずぜぞ" in document["content"]
