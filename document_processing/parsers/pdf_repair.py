@@ -6,7 +6,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -63,6 +63,8 @@ class StrippedPage(NamedTuple):
 
 def repair_characters(text: str) -> str:
     """Ligatures spelt out, letters for the shapes of Arabic ones, soft hyphens gone, unknown glyphs as U+FFFD."""
+    if text.isascii():
+        return _UNKNOWN_GLYPH.sub("\ufffd", text)
     text = _LIGATURE.sub(lambda found: _LIGATURES[found.group()], text)
     text = _SOFT_HYPHEN.sub("", text)
     text = _SHAPED_LETTER.sub(lambda shape: unicodedata.normalize("NFKC", shape.group()), text)
@@ -177,10 +179,11 @@ def _put_accent(found: re.Match[str]) -> str:
 
 
 class _EdgeLine(NamedTuple):
-    """One of the outermost lines of a page, from the border inwards."""
+    """One of the outermost lines of a page, from the border inwards; its key is its text without the numbers."""
 
     position: int
     text: str
+    key: str
 
 
 class _Edge(NamedTuple):
@@ -200,7 +203,7 @@ class _Repetitions:
             keys: set[Hashable] = set()
             for edge in sides:
                 for depth, line in enumerate(edge.lines):
-                    keys |= {line.text, _key(line.text), (edge.side, depth, _key(line.text))}
+                    keys |= {line.text, line.key, (edge.side, depth, line.key)}
             for key in keys:
                 self._pages_of.setdefault(key, []).append(number)
         self._offsets = _number_offsets(edges)
@@ -215,7 +218,7 @@ class _Repetitions:
         """
         is_outermost = True
         for depth, line in enumerate(edge.lines):
-            if self._is_repeated(page, line.text, (edge.side, depth, _key(line.text)), is_outermost) or (
+            if self._is_repeated(page, line, (edge.side, depth, line.key), is_outermost) or (
                 is_outermost and _is_page_number(line.text, page, self._offsets)
             ):
                 yield line.position
@@ -240,8 +243,8 @@ class _Repetitions:
         # "Chapter 1" opens the page with the number 1.
         return any(int(number) - page == self._usual_offset and int(number) > 1 for number in numbers)
 
-    def _is_repeated(self, page: int, text: str, place: Hashable, is_outermost: bool) -> bool:
-        key = _key(text)
+    def _is_repeated(self, page: int, line: _EdgeLine, place: Hashable, is_outermost: bool) -> bool:
+        text, key = line.text, line.key
         if len(text) >= LONGEST_HEADER or (_is_bare(key) and not self._counts_along(page, text)):
             # Numbered lines of programs are alike, too; a long line is a header only if it is always the same.
             is_alike = len(text) < LONGEST_NOTICE and self._share(page, text) >= LEAST_SHARE_OF_PAGES
@@ -263,8 +266,18 @@ class _Repetitions:
 
 
 def _edges_of(lines: Sequence[str]) -> tuple[_Edge, _Edge]:
-    visible = [_EdgeLine(position, text) for position, line in enumerate(lines) if (text := line.strip())]
-    return _Edge(0, visible[:EDGE_LINES]), _Edge(1, visible[: -EDGE_LINES - 1 : -1])
+    return _Edge(0, _outermost(lines, range(len(lines)))), _Edge(1, _outermost(lines, range(len(lines) - 1, -1, -1)))
+
+
+def _outermost(lines: Sequence[str], positions: Iterable[int]) -> list[_EdgeLine]:
+    found: list[_EdgeLine] = []
+    for position in positions:
+        text = lines[position].strip()
+        if text:
+            found.append(_EdgeLine(position, text, _DIGITS.sub("#", text)))
+            if len(found) == EDGE_LINES:
+                break
+    return found
 
 
 def _is_bare(key: str) -> bool:
@@ -290,7 +303,3 @@ def _is_page_number(line: str, page: int, offsets: Container[int]) -> bool:
     if line.isdecimal():
         return len(line) < 6 and int(line) - page in offsets
     return _PAGE_NUMBER.fullmatch(line) is not None
-
-
-def _key(line: str) -> str:
-    return _DIGITS.sub("#", line)

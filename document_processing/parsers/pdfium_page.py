@@ -27,7 +27,7 @@ SAME_ROW = 0.4  # of the height of a piece that is drawn over another of its row
 UNUSUAL_SPREAD = 1.3  # times the usual width of a character
 MOST_UNDERSCORES = 400
 FEW_CHARACTERS = 500  # of a page; where there are more, pdfium knows the fonts
-MOST_WITHOUT_MEANING = 0.2  # of the pieces of text; spaces alone may hold none
+MOST_WITHOUT_MEANING = 0.5  # of the pieces of text; spaces alone hold none
 
 _WORD = re.compile("[^\\s\0]+")
 _LINE = re.compile("[^\r\n\ufffe]+\ufffe?")
@@ -176,7 +176,9 @@ class PageReading:
                     is_broken = True
             before0, before1 = run0, run1
         # The pieces leave out what is drawn in a font that is not in the file.
-        first, last = rectangle.left, self._font_box_of(end - 1).x1 + left
+        first = rectangle.left
+        raw.FPDFText_GetLooseCharBox(handle, end - 1, self._rectangle_reference)
+        last = rectangle.right
         if first < x0 - height:
             x0 = first
         if last > x1 + height:
@@ -210,10 +212,12 @@ class PageReading:
 
         What stands higher or lower makes a row of its own: pages that were drawn in no order run together.
         """
+        segments = [piece for piece in self._segments(draft) if piece[2].text]
+        if len(segments) == 1:
+            start, end, segment = segments[0]
+            return [_Row(start, end, draft.top, draft.bottom, (segment,))]
         rows: list[_Row] = []
-        for start, end, segment in self._segments(draft):
-            if not segment.text:
-                continue
+        for start, end, segment in segments:
             box = self._font_box_of(start)
             if rows and _stands_beside(segment, box, rows[-1]):
                 row = rows[-1]
@@ -227,19 +231,25 @@ class PageReading:
     def _segments(self, draft: _Draft) -> Iterator[tuple[int, int, Segment]]:
         """The pieces of a line between wide gaps as they are drawn, and where each begins and ends."""
         height = draft.bottom - draft.top
+        widest, furthest_back = WIDE_GAP * height, BACKWARD_JUMP * height
+        left, right = self._doubles[0], self._doubles[1]
+        places, box_of, handle, offset = self._references, self._raw.FPDFText_GetCharBox, self._handle, self._left
         begin = last_end = draft.start
         x0 = x1 = 0.0
         is_open = False
         # Where a line has a gap, pdfium has put a space; so the ends of the words tell all.
         for word in _WORD.finditer(self._units, draft.start, draft.end):
-            left = self._box_of(word.start())
-            right = left if word.end() - word.start() == 1 else self._box_of(word.end() - 1)
-            if is_open and (left.x0 - x1 > WIDE_GAP * height or left.x0 < x1 - BACKWARD_JUMP * height):
+            start, end = word.span()
+            box_of(handle, start, *places)
+            word_x0 = left.value - offset
+            if is_open and (word_x0 - x1 > widest or word_x0 < x1 - furthest_back):
                 yield begin, last_end, self._segment(begin, last_end, x0, x1)
                 is_open = False
             if not is_open:
-                begin, x0, is_open = word.start(), left.x0, True
-            x1, last_end = right.x1, word.end()
+                begin, x0, is_open = start, word_x0, True
+            if end - start > 1:
+                box_of(handle, end - 1, *places)
+            x1, last_end = right.value - offset, end
         if is_open:
             yield begin, draft.end, self._segment(begin, draft.end, x0, x1)
 
