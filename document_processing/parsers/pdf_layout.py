@@ -174,22 +174,45 @@ def _margins_outside(blocks: Sequence[Block], page_height: float) -> list[Block]
     headers = [block for block in blocks if block.box.bottom < margin and _is_apart(block, blocks)]
     footers = [block for block in blocks if block.box.top > page_height - margin and _is_apart(block, blocks)]
     body = [block for block in blocks if block not in headers and block not in footers]
+    # What begins or ends a column stands as high as the other columns do.
+    headers = [block for block in headers if not any(_beside(block, other) for other in _columns(body, margin))]
+    footers = [
+        block for block in footers if not any(_beside(block, other) for other in _columns(body, page_height - margin))
+    ]
+    body = [block for block in blocks if block not in headers and block not in footers]
     return [*headers, *body, *footers]
+
+
+def _columns(blocks: Sequence[Block], border: float) -> list[Block]:
+    """The blocks of the text that reach over the border of a margin, and those set close to them."""
+    across = [block for block in blocks if block.box.top < border < block.box.bottom]
+    return [
+        block
+        for block in blocks
+        if block in across
+        or any(_touch(block.box, other.box, APART * max(block.height, other.height)) for other in across)
+    ]
 
 
 def _is_apart(block: Block, blocks: Sequence[Block]) -> bool:
     """Whether a short block has white space above and below it, where other text would be set close."""
     if block.table is not None or len(block.lines) > LINES_IN_MARGIN:
         return False
-    top, bottom = block.box.top - APART * block.height, block.box.bottom + APART * block.height
-    return not any(
-        other.box.top < bottom
-        and other.box.bottom > top
-        and other.box.x0 < block.box.x1
-        and other.box.x1 > block.box.x0
-        for other in blocks
-        if other is not block
+    return not any(_touch(block.box, other.box, APART * block.height) for other in blocks if other is not block)
+
+
+def _touch(first: Box, second: Box, gap: float) -> bool:
+    """Whether one stands above the other with no more than a gap between them."""
+    return (
+        second.top < first.bottom + gap
+        and second.bottom > first.top - gap
+        and second.x0 < first.x1
+        and second.x1 > first.x0
     )
+
+
+def _beside(block: Block, other: Block) -> bool:
+    return block.box.top < other.box.bottom - APART and other.box.top < block.box.bottom - APART
 
 
 def _jumps_back(blocks: Sequence[Block]) -> bool:

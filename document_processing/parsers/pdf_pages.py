@@ -18,6 +18,7 @@ from shared_utils.errors import DocumentProcessingError
 
 BLANK = "a blank page"
 MOST_OUTLINE_ENTRIES = 20_000
+MUCH_MORE = 1.5  # times as much text, from the engine that is asked when another knows few of the glyphs
 MOST_UNKNOWN_GLYPHS = 0.3  # a page with a larger share is unreadable
 
 ReaderKind = type[PdfiumReader] | type[PlumberReader] | type[PypdfReader]
@@ -132,6 +133,11 @@ def _read_page(reader: PageReader, index: int, rescuer: _Rescuer, reasons: Seque
         raise
     except Exception as error:
         page, reason = PageText(""), f"{reader.name}: {_brief(error)}"
+    if page.is_partial:
+        least = MUCH_MORE * len(page.text)
+        found = rescuer.page(index, f"{reader.name}: much of the page has no characters", least)
+        if found:
+            return found
     if _is_readable(page.text):
         return _raw_page(index, page, reader.name, "; ".join(reasons))
     if page.is_blank:
@@ -174,8 +180,8 @@ class _Rescuer:
         self._readers: dict[ReaderKind, PageReader | None] = {}
         self.is_ready = bool(kinds)
 
-    def page(self, index: int, reason: str) -> RawPage | None:
-        """The page from the first engine that can read it, with the reason why it was asked."""
+    def page(self, index: int, reason: str, least: float = 0) -> RawPage | None:
+        """The page from the first engine that finds `least` characters on it, with the reason why it was asked."""
         for kind in self._kinds:
             try:
                 reader = self._opened(kind)
@@ -185,7 +191,7 @@ class _Rescuer:
             except Exception as error:  # the next engine may read it; without any the page stays without text
                 logger.debug("page %d, %s: %s", index + 1, kind.name, _brief(error))
                 continue
-            if reader and _is_readable(page.text):
+            if reader and _is_readable(page.text) and len(page.text) >= least:
                 logger.warning("page %d was read by %s, because of %s", index + 1, reader.name, reason)
                 return _raw_page(index, page, reader.name, reason)
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, Protocol
 
-from document_processing.parsers.pdf_repair import join_loose_accents
+from document_processing.parsers.pdf_repair import join_loose_accents, join_vertical_lines
 from shared_utils.errors import DocumentProcessingError, missing_package
 
 # Ruled tables: fewer edges make none, more are a drawing and would take minutes.
@@ -31,13 +31,15 @@ PARAGRAPH_STEP = 1.4  # a step to the next line, measured in usual ones
 class PageText(NamedTuple):
     """The text of a page and the number of tables in it.
 
-    `is_bare`: it draws no letter, as a scan does; `is_blank`: it draws nothing at all.
+    `is_bare`: it draws no letter, as a scan does; `is_blank`: it draws nothing at all; `is_partial`: it
+    writes much in which the reader finds no character.
     """
 
     text: str
     tables: int = 0
     is_bare: bool = False
     is_blank: bool = False
+    is_partial: bool = False
 
 
 class PageReader(Protocol):
@@ -95,7 +97,7 @@ class PlumberReader:
         try:
             tables = [table for table in self._tables(page) if table[1]]
             text = _text_with_tables(page.chars, tables) if tables else _flow_text(page.chars)
-            return PageText(join_loose_accents(text), len(tables))
+            return PageText(join_vertical_lines(join_loose_accents(text)), len(tables))
         finally:
             page.close()  # or each page's characters would stay in memory
 

@@ -14,11 +14,13 @@ SHORTEST_EDGE = 8.0  # points; shorter lines border no cell
 MOST_PATHS = 1_500  # more are a drawing, and reading them would cost more than the text
 MOST_SEGMENTS = 3_000
 DEEPEST_FORM = 3
+TEXT_SAMPLE = 200  # pieces of text that are asked whether they hold a character
 # TeX draws the underscore of its oldest fonts as a rule of 0.3 em by 0.04 em.
 UNDERSCORE_WIDTH, UNDERSCORE_HEIGHT = (1.5, 8.0), 1.0
 LARGEST_SLOPE = 0.5  # points that the ends of a straight line may differ
 
 _TEXT, _PATH, _IMAGE, _FORM = 1, 2, 3, 5  # FPDF_PAGEOBJ_TEXT, _PATH, _IMAGE, _FORM
+_EMPTY_TEXT = 2  # bytes: the end of the string alone
 _MOVE, _LINE_TO = 2, 0  # FPDF_SEGMENT_MOVETO, FPDF_SEGMENT_LINETO
 
 
@@ -78,6 +80,18 @@ def drawn_kinds(raw: Any, page: Any) -> DrawnKinds:
         for number in range(min(MOST_PATHS, raw.FPDFPage_CountObjects(page.raw)))
     }
     return DrawnKinds(has_text=bool(kinds & {_TEXT, _FORM}), has_picture=bool(kinds & {_PATH, _IMAGE, _FORM}))
+
+
+def share_without_meaning(raw: Any, page: Any, text_page: Any) -> float:
+    """How many of the pieces of text that a page draws hold no character, 0 to 1: their fonts name none."""
+    count = raw.FPDFPage_CountObjects(page.raw)
+    pieces = empty = 0
+    for number in range(0, count, max(1, count // TEXT_SAMPLE)):
+        item = raw.FPDFPage_GetObject(page.raw, number)
+        if raw.FPDFPageObj_GetType(item) == _TEXT:
+            pieces += 1
+            empty += raw.FPDFTextObj_GetText(item, text_page, None, 0) <= _EMPTY_TEXT
+    return empty / max(1, pieces)
 
 
 def _add(rulings: Rulings, box: Box) -> None:

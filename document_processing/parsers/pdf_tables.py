@@ -19,11 +19,15 @@ LEAST_FILLED_CELLS = 0.4  # a frame around a figure has rows and columns too, bu
 FEWEST_ALIGNED_ROWS = 3
 LEAST_FILLED_ALIGNED = 0.6  # of the cells of an unruled table
 WIDEST_ROW_STEP = 2.6  # from one row of an unruled table to the next, in line heights
+WIDEST_PROSE_STEP = 5.0  # from one line of columns of prose to the next, where all of them have a gap
+APART_STEP = 1.5  # measured in usual ones: what stands further away is no part of the columns
+FEWEST_PROSE_LINES = 6
 FULL_LINE = 0.75  # of its column: prose fills its lines, the cells of a table do not
 PROSE_LINE = 25  # characters
 LONGEST_MEDIAN_CELL = 60  # characters
 
 _LIST_MARK = re.compile(r"(?:[^\w\s]{1,2}|\(?\d{1,3}[.):]?|\(?[a-zA-Z][.)]|[ivxIVX]{1,5}[.)])$")
+_COMMENT = re.compile(r"(?:#|//|/\*|%|;|--|\(\*|<!--)\s*\w")
 _LEADER = re.compile(r"(?:\. ?){4,}|…{2,}")
 
 
@@ -187,12 +191,15 @@ def aligned_tables(lines: Sequence[Line]) -> list[Line | Table]:
 
 
 def _aligned_runs(lines: Sequence[Line]) -> Iterator[AlignedRun]:
-    position = 0
+    position = no_prose_before = 0
     while position < len(lines):
         if len(lines[position].segments) < 2:
             position += 1
             continue
-        run = _grown(lines, position)
+        run = None
+        if position >= no_prose_before:
+            run, no_prose_before = _prose_run(lines, position)
+        run = run or _grown(lines, position)
         if run is None:
             position += 1
         else:
@@ -200,26 +207,42 @@ def _aligned_runs(lines: Sequence[Line]) -> Iterator[AlignedRun]:
             position = run.end
 
 
-def _grown(lines: Sequence[Line], first: int) -> AlignedRun | None:
-    """The longest run of lines from here whose pieces fit into columns."""
+def _prose_run(lines: Sequence[Line], first: int) -> tuple[AlignedRun | None, int]:
+    """Columns of prose from here, without the header or footer that stands apart, and up to where was looked."""
+    run = _grown(lines, first, of_prose=True)
+    if run is None or run.end - first < FEWEST_PROSE_LINES:
+        return None, first
+    steps = [below.bottom - above.bottom for above, below in pairwise(lines[first : run.end])]
+    widest = APART_STEP * median(steps)
+    start = first + 1 if steps[0] > widest else first
+    end = run.end - 1 if steps[-1] > widest else run.end
+    if not _is_prose(lines[start:end], run.columns):
+        return None, run.end
+    return AlignedRun(start, end, run.columns), run.end
+
+
+def _grown(lines: Sequence[Line], first: int, *, of_prose: bool = False) -> AlignedRun | None:
+    """The longest run of lines from here whose pieces fit into columns.
+
+    Columns of prose end at different heights and leave white space, so any of them may stand alone in a line.
+    """
     columns = [(piece.x0, piece.x1) for piece in lines[first].segments]
     end, rows = first + 1, 1
-    last_row = end
+    widest_step = WIDEST_PROSE_STEP if of_prose else WIDEST_ROW_STEP
     while end < len(lines):
         line = lines[end]
         above = lines[end - 1]
         step = line.bottom - above.bottom
-        if not 0 < step < WIDEST_ROW_STEP * max(line.height, above.height):
+        if not 0 < step < widest_step * max(line.height, above.height):
             break
         widened = _widened(columns, line.pieces, line.height)
-        if widened is None or (len(line.pieces) == 1 and not _continues(line, columns)):
+        if widened is None or (len(line.pieces) == 1 and not of_prose and not _continues(line, columns)):
             break
         columns = widened
         end += 1
         if len(line.pieces) > 1:
             rows += 1
-        last_row = end
-    return AlignedRun(first, last_row, tuple(columns)) if rows >= FEWEST_ALIGNED_ROWS else None
+    return AlignedRun(first, end, tuple(columns)) if rows >= FEWEST_ALIGNED_ROWS else None
 
 
 def _continues(line: Line, columns: Sequence[tuple[float, float]]) -> bool:
@@ -253,10 +276,12 @@ def _column_texts(lines: Sequence[Line], column: tuple[float, float]) -> list[Se
 
 def _is_prose(lines: Sequence[Line], columns: Sequence[tuple[float, float]]) -> bool:
     """Whether the columns are text that a reader follows downwards: long lines that fill their column."""
-    if len(columns) > 3 or len(lines) < 6:
+    if len(columns) > 3 or len(lines) < FEWEST_PROSE_LINES:
         return False
     for column in columns:
         pieces = _column_texts(lines, column)
+        if not pieces:
+            return False
         full = sum(piece.x1 - piece.x0 > FULL_LINE * (column[1] - column[0]) for piece in pieces)
         if full < 0.6 * len(pieces) or median(len(piece.text) for piece in pieces) < PROSE_LINE:
             return False
@@ -268,6 +293,8 @@ def _is_table(lines: Sequence[Line], columns: Sequence[tuple[float, float]]) -> 
     first_column = [piece.text for piece in _column_texts(lines, columns[0])]
     if len(columns) == 2 and all(_LIST_MARK.match(text) for text in first_column):
         return False  # a list: its marks stand apart from its text
+    if any(_is_commentary(lines, column) for column in columns[1:]):
+        return False  # the lines of a program with what they do beside them
     if _counts_up(first_column):
         return False  # the numbered lines of a program
     if any(_LEADER.search(piece.text) for piece in pieces):
@@ -276,6 +303,10 @@ def _is_table(lines: Sequence[Line], columns: Sequence[tuple[float, float]]) -> 
     if len(pieces) < LEAST_FILLED_ALIGNED * rows * len(columns):
         return False  # the indented lines of a program
     return median(len(piece.text) for piece in pieces) <= LONGEST_MEDIAN_CELL
+
+
+def _is_commentary(lines: Sequence[Line], column: tuple[float, float]) -> bool:
+    return all(_COMMENT.match(piece.text) for piece in _column_texts(lines, column))
 
 
 def _counts_up(texts: Sequence[str]) -> bool:

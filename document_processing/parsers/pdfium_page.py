@@ -18,13 +18,16 @@ from document_processing.parsers.pdf_geometry import Box, Line, Segment, Table, 
 from document_processing.parsers.pdf_glyphs import UNNAMED, symbol_of
 from document_processing.parsers.pdf_layout import page_text
 from document_processing.parsers.pdf_readers import PageText
-from document_processing.parsers.pdf_rulings import Rulings, drawn_kinds, read_rulings
+from document_processing.parsers.pdf_rulings import Rulings, drawn_kinds, read_rulings, share_without_meaning
 from document_processing.parsers.pdf_tables import Grid, find_grids, table_of
 
 WIDE_GAP = 1.2  # times the height of the line: more than a space, even in loosely set lines
 BACKWARD_JUMP = 0.8  # times the height of the line: further back than an accent or an italic overhang
+SAME_ROW = 0.4  # of the height of a piece that is drawn over another of its row
 UNUSUAL_SPREAD = 1.3  # times the usual width of a character
 MOST_UNDERSCORES = 400
+FEW_CHARACTERS = 500  # of a page; where there are more, pdfium knows the fonts
+MOST_WITHOUT_MEANING = 0.5  # of the pieces of text; spaces alone hold none
 
 _WORD = re.compile("[^\\s\0]+")
 _LINE = re.compile("[^\r\n\ufffe]+\ufffe?")
@@ -47,6 +50,16 @@ class _Draft(NamedTuple):
         return (self.x1 - self.x0) / (self.end - self.start) / max(1.0, self.bottom - self.top)
 
 
+class _Row(NamedTuple):
+    """What of a line stands at one height."""
+
+    start: int
+    end: int
+    top: float
+    bottom: float
+    segments: tuple[Segment, ...]
+
+
 class PageReading:
     """The lines and rulings of one page that is open in pdfium."""
 
@@ -60,9 +73,10 @@ class PageReading:
         self._characters = text_page.count_chars()
         # pdfium counts UTF-16 units: a character beyond the first 65,536 takes two.
         self._units = text if len(text) == self._characters else _utf16_units(text)
-        self._has_places = len(self._units) == self._characters
         self._has_halves = self._units is not text
-        self._left, lower, _, self._upper = page.get_cropbox()
+        if len(self._units) != self._characters:
+            self._units = self._with_unwritten(self._units)
+        self._left, lower, _, self._upper = page.get_bbox()
         self._height = self._upper - lower
         self._span_of: dict[Line, tuple[int, int]] = {}
         self._drawn: dict[int, str] = {}  # what is drawn in front of a character, not written
@@ -72,8 +86,6 @@ class PageReading:
         if not self._units.strip():
             kinds = drawn_kinds(self._raw, self._page)
             return PageText("", is_bare=not kinds.has_text, is_blank=not any(kinds))
-        if not self._has_places:
-            return PageText(_joined_units(self._units.replace("\ufffe", "-\n")))
         rulings = read_rulings(self._raw, self._page, self._placed)
         self._name_symbols()
         self._units = place_accents(self._units, self._box_of, self._character_at)
@@ -81,7 +93,19 @@ class PageReading:
         lines = self._lines()
         grids = find_grids(rulings.horizontal, rulings.vertical)
         tables = [table for grid in grids if (table := self._table(grid, lines)) is not None]
-        return page_text(lines, tables, self._height)
+        return page_text(lines, tables, self._height)._replace(is_partial=self._is_partial())
+
+    def _is_partial(self) -> bool:
+        """Whether pdfium finds no character in much of what the page writes."""
+        if self._characters >= FEW_CHARACTERS:
+            return False
+        return share_without_meaning(self._raw, self._page, self._handle) > MOST_WITHOUT_MEANING
+
+    def _with_unwritten(self, units: str) -> str:
+        """The text with `NOTHING` for each character that pdfium counts but does not write."""
+        index_of = self._raw.FPDFText_GetTextIndexFromCharIndex
+        indices = [index_of(self._handle, number) for number in range(self._characters)]
+        return "".join(units[index] if 0 <= index < len(units) else NOTHING for index in indices)
 
     # -- places ---------------------------------------------------------------------------------------------
 
@@ -109,13 +133,20 @@ class PageReading:
         broken = self._broken(drafts)
         lines: list[Line] = []
         for number, draft in enumerate(drafts):
-            segments = broken.get(number, ())
-            text = " ".join(segment.text for segment in segments) if segments else self._text(draft.start, draft.end)
-            if text:
-                line = Line(text, draft.x0, draft.top, draft.x1, draft.bottom, segments if len(segments) > 1 else ())
-                self._span_of[line] = (draft.start, draft.end)
-                lines.append(line)
+            for row in broken.get(number) or (_Row(draft.start, draft.end, draft.top, draft.bottom, ()),):
+                line = self._line(draft, row)
+                if line.text:
+                    self._span_of[line] = (row.start, row.end)
+                    lines.append(line)
         return lines
+
+    def _line(self, draft: _Draft, row: _Row) -> Line:
+        segments = row.segments
+        if not segments:
+            return Line(self._text(draft.start, draft.end), draft.x0, draft.top, draft.x1, draft.bottom)
+        text = " ".join(segment.text for segment in segments)
+        x0, x1 = min(segment.x0 for segment in segments), max(segment.x1 for segment in segments)
+        return Line(text, x0, row.top, x1, row.bottom, segments if len(segments) > 1 else ())
 
     def _draft(self, start: int, end: int) -> _Draft | None:
         units = self._units
@@ -144,10 +175,18 @@ class PageReading:
                 if run0 - before1 > WIDE_GAP * height or run0 < before0 - BACKWARD_JUMP * height:
                     is_broken = True
             before0, before1 = run0, run1
+        # The pieces leave out what is drawn in a font that is not in the file.
+        first = rectangle.left
+        raw.FPDFText_GetLooseCharBox(handle, end - 1, self._rectangle_reference)
+        last = rectangle.right
+        if first < x0 - height:
+            x0 = first
+        if last > x1 + height:
+            x1 = last
         return _Draft(start, end, x0 - left, top, x1 - left, bottom, is_broken)
 
-    def _broken(self, drafts: Sequence[_Draft]) -> dict[int, tuple[Segment, ...]]:
-        """The segments of the lines that have wide gaps or jump backwards, by the number of the line.
+    def _broken(self, drafts: Sequence[_Draft]) -> dict[int, list[_Row]]:
+        """The rows and segments of the lines that have wide gaps or jump backwards, by the number of the line.
 
         A line is looked at when its pieces or its width tell of a gap, and when a line beside it has one.
         """
@@ -157,38 +196,62 @@ class PageReading:
             for number, draft in enumerate(drafts)
             if draft.is_broken or (draft.end - draft.start > 3 and draft.spread > UNUSUAL_SPREAD * usual)
         ]
-        segments_of: dict[int, tuple[Segment, ...]] = {}
+        rows_of: dict[int, list[_Row]] = {}
         while suspicious:
             number = suspicious.pop()
-            if number in segments_of or not 0 <= number < len(drafts):
+            if number in rows_of or not 0 <= number < len(drafts):
                 continue
             draft = drafts[number]
-            segments_of[number] = self._segments(draft.start, draft.end, draft.bottom - draft.top)
-            if len(segments_of[number]) > 1:
+            rows_of[number] = self._rows(draft)
+            if sum(len(row.segments) for row in rows_of[number]) > 1:
                 suspicious += [number - 1, number + 1]
-        return segments_of
+        return rows_of
 
-    def _segments(self, start: int, end: int, height: float) -> tuple[Segment, ...]:
-        """The pieces of a line between wide gaps, from left to right."""
-        segments: list[Segment] = []
-        begin = last_end = start
+    def _rows(self, draft: _Draft) -> list[_Row]:
+        """The pieces of a line between wide gaps, from left to right.
+
+        What stands higher or lower makes a row of its own: pages that were drawn in no order run together.
+        """
+        segments = [piece for piece in self._segments(draft) if piece[2].text]
+        if len(segments) == 1:
+            start, end, segment = segments[0]
+            return [_Row(start, end, draft.top, draft.bottom, (segment,))]
+        rows: list[_Row] = []
+        for start, end, segment in segments:
+            box = self._font_box_of(start)
+            if rows and _stands_beside(segment, box, rows[-1]):
+                row = rows[-1]
+                rows[-1] = _Row(row.start, end, row.top, row.bottom, (*row.segments, segment))
+            else:
+                top, bottom = (box.top, box.bottom) if rows else (draft.top, draft.bottom)
+                rows.append(_Row(start, end, top, bottom, (segment,)))
+        rows = [row._replace(segments=_from_the_left(row.segments)) for row in rows]
+        return rows if len(rows) < 3 else _from_the_top(rows)
+
+    def _segments(self, draft: _Draft) -> Iterator[tuple[int, int, Segment]]:
+        """The pieces of a line between wide gaps as they are drawn, and where each begins and ends."""
+        height = draft.bottom - draft.top
+        widest, furthest_back = WIDE_GAP * height, BACKWARD_JUMP * height
+        left, right = self._doubles[0], self._doubles[1]
+        places, box_of, handle, offset = self._references, self._raw.FPDFText_GetCharBox, self._handle, self._left
+        begin = last_end = draft.start
         x0 = x1 = 0.0
         is_open = False
         # Where a line has a gap, pdfium has put a space; so the ends of the words tell all.
-        for word in _WORD.finditer(self._units, start, end):
-            left = self._box_of(word.start())
-            right = left if word.end() - word.start() == 1 else self._box_of(word.end() - 1)
-            if is_open and (left.x0 - x1 > WIDE_GAP * height or left.x0 < x1 - BACKWARD_JUMP * height):
-                segments.append(self._segment(begin, last_end, x0, x1))
+        for word in _WORD.finditer(self._units, draft.start, draft.end):
+            start, end = word.span()
+            box_of(handle, start, *places)
+            word_x0 = left.value - offset
+            if is_open and (word_x0 - x1 > widest or word_x0 < x1 - furthest_back):
+                yield begin, last_end, self._segment(begin, last_end, x0, x1)
                 is_open = False
             if not is_open:
-                begin, x0, is_open = word.start(), left.x0, True
-            x1, last_end = right.x1, word.end()
+                begin, x0, is_open = start, word_x0, True
+            if end - start > 1:
+                box_of(handle, end - 1, *places)
+            x1, last_end = right.value - offset, end
         if is_open:
-            segments.append(self._segment(begin, end, x0, x1))
-        if not any(is_right_to_left(segment.text) for segment in segments):
-            segments.sort(key=lambda segment: segment.x0)
-        return tuple(segment for segment in segments if segment.text)
+            yield begin, draft.end, self._segment(begin, draft.end, x0, x1)
 
     def _segment(self, start: int, end: int, x0: float, x1: float) -> Segment:
         return Segment(self._text(start, end).strip(), x0, x1)
@@ -275,6 +338,31 @@ class PageReading:
                 begin, current = index, cell
         if current is not None:
             yield current, self._text(begin, end).strip()
+
+
+def _stands_beside(segment: Segment, box: Box, row: _Row) -> bool:
+    """Whether a piece belongs to a row; a cell that is centred beside two lines may hang half a line lower."""
+    overlap = min(box.bottom, row.bottom) - max(box.top, row.top)
+    if any(segment.x0 < other.x1 and other.x0 < segment.x1 for other in row.segments):
+        return overlap > SAME_ROW * (box.bottom - box.top)
+    return overlap > 0
+
+
+def _from_the_left(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    if any(is_right_to_left(segment.text) for segment in segments):
+        return segments
+    return tuple(sorted(segments, key=lambda segment: segment.x0))
+
+
+def _from_the_top(rows: Sequence[_Row]) -> list[_Row]:
+    """Rows in the order of reading; parts of one row that were drawn apart stand next to each other."""
+    levels: list[list[_Row]] = []
+    for row in sorted(rows, key=lambda row: (row.top, row.segments[0].x0)):
+        if levels and row.top < (levels[-1][0].top + levels[-1][0].bottom) / 2:
+            levels[-1].append(row)
+        else:
+            levels.append([row])
+    return [row for level in levels for row in sorted(level, key=lambda row: row.segments[0].x0)]
 
 
 def _adjacent(boxes: Sequence[Box]) -> Iterator[list[Box]]:

@@ -53,7 +53,7 @@ class PdfiumReader:
         turn = _text_turn(self._raw, page)
         if not turn:
             return page
-        left, bottom, right, top = page.get_cropbox()
+        left, bottom, right, top = page.get_bbox()
         # How a point moves (ISO 32000-1, 8.3.4); the page ends up with its corner where both axes begin.
         matrices = {1: (0, -1, 1, 0, -bottom, right), 2: (-1, 0, 0, -1, right, top), 3: (0, 1, -1, 0, top, -left)}
         matrix = self._raw.FS_MATRIX(*matrices[turn])

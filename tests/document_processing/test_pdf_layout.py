@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pdf_samples import pdf_bytes
 
 from document_processing import PDFParser
 
@@ -231,3 +232,56 @@ def test_lines_of_a_script_without_spaces_are_joined(draw, tmp_path: Path):
     canvas.save()
     (document,) = PDFParser().parse(path)
     assert document["content"] == "これはとても長い文章の最初の行なので次の行に続いていきます。\nこれは別の段落です。"
+
+
+def test_columns_whose_lines_are_drawn_from_right_to_left_are_read_one_after_the_other(draw):
+    """The white space between paragraphs differs from column to column, and a footer stands apart."""
+    columns = [
+        (40, SENTENCES),
+        (225, [*SENTENCES[:3], "", *SENTENCES[:3]]),
+        (410, [*SENTENCES[4:], "", *SENTENCES[:3]]),
+    ]
+    rows = [[(x, 700 - 12 * n, f"{lines[n][:28]}.") for x, lines in columns if lines[n]] for n in range(7)]
+    drawn = [piece for row in rows for piece in reversed(row)]
+    content = draw(*drawn, (40, 590, "Footer"), (420, 590, "page 9"), size=9)["content"]
+    expected = [piece[2] for x, _ in columns for row in rows for piece in row if piece[0] == x]
+    assert words(content) == words(" ".join([*expected, "Footer page 9"]))
+
+
+def test_a_page_with_characters_that_are_not_written_keeps_its_layout(tmp_path: Path):
+    """pdfium counts a glyph whose table gives it a control code, but does not write it."""
+    rows = [("Part", "Price~"), ("Kettle", "40"), ("Lid", "9"), ("Filter", "3")]
+    drawn = "".join(
+        f"1 0 0 1 60 {700 - 14 * n} Tm ({part}) Tj 1 0 0 1 300 {700 - 14 * n} Tm ({price}) Tj "
+        for n, (part, price) in enumerate(rows)
+    )
+    table = b"begincmap 1 begincodespacerange <00> <ff> endcodespacerange 1 beginbfchar <7e> <0002> endbfchar endcmap"
+    data = pdf_bytes([[]], drawing=f"BT /F1 10 Tf {drawn}ET ").replace(b"/Helvetica", b"/Helvetica/ToUnicode 9 0 R")
+    path = tmp_path / "unwritten.pdf"
+    path.write_bytes(data.replace(b"xref\n", b"9 0 obj\n<</Length 107>>stream\n" + table + b"\nendstream\nendobj\n", 1))
+    (document,) = PDFParser().parse(path)
+    assert document["content"] == "| Part | Price |\n| Kettle | 40 |\n| Lid | 9 |\n| Filter | 3 |"
+
+
+def test_the_top_of_a_column_is_no_header(draw):
+    """It ends high up, as in reference cards, and stands as high as the columns beside it."""
+    left = column(60, 0, top=800)
+    content = draw(*left, (330, 800, "R what ends here is"), (330, 788, "R the last column"))["content"]
+    assert words(content) == words(" ".join([*(piece[2] for piece in left), "R what ends here is R the last column"]))
+
+
+def test_a_program_with_comments_beside_its_lines_is_no_table(draw):
+    pieces = [(60, 700, "open(3)"), (200, 700, "# a file"), (60, 686, "read(3)"), (200, 686, "# all of it")]
+    document = draw(*pieces, (60, 672, "close(3)"), (200, 672, "# and away"))
+    assert document["content"] == "open(3) # a file\nread(3) # all of it\nclose(3) # and away"
+    assert document["metadata"]["tables"] == 0
+
+
+def test_the_size_of_a_page_may_stand_with_all_pages(tmp_path: Path):
+    """A page inherits its size; its footer is where that page ends, even when it is drawn first."""
+    lines = " ".join(f"1 0 0 1 60 {1100 - 20 * n} Tm (Line {n} of the text.) Tj" for n in range(30))
+    drawing = f"BT /F1 10 Tf 1 0 0 1 60 30 Tm (The foot) Tj {lines} ET "
+    path = tmp_path / "tall.pdf"
+    path.write_bytes(pdf_bytes([[]], drawing=drawing, shared_size=(800, 1200)))
+    (document,) = PDFParser().parse(path)
+    assert document["content"].split("\n")[-1] == "The foot"

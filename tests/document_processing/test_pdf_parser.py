@@ -236,6 +236,36 @@ def test_the_title_of_a_chapter_is_a_header_on_its_own_pages_only():
     assert all(page.removed == [] for page in stripped[20:])
 
 
+def _words(n):
+    """Lines of text that no other page has."""
+    return [f"Words {chr(200 + n)}", f"more {chr(300 + n)}", f"and {chr(400 + n)}", f"also {chr(500 + n)}"]
+
+
+def test_a_word_that_often_begins_the_last_paragraph_is_no_footer():
+    """It stands above text that is kept, and not always at the same height."""
+    pages = [[*_words(n), "Note", *_words(20 + n)[: 1 + n % 3]] for n in range(20)]
+    assert all(page.removed == [] for page in strip_repeated_lines(["\n".join(lines) for lines in pages]))
+
+
+def test_numbered_lines_of_a_program_are_no_header():
+    pages = [[*_words(n)[: n % 3], f"{37 * n} }}", *_words(20 + n)] for n in range(20)]
+    assert all(page.removed == [] for page in strip_repeated_lines(["\n".join(lines) for lines in pages]))
+
+
+def test_a_long_notice_on_every_page_is_a_footer():
+    notice = "All rights reserved; no part of this may be copied without leave of the owner. " * 2
+    pages = [f"Words {chr(200 + n)}\nmore {chr(300 + n)}\n{notice}" for n in range(5)]
+    assert all(page.removed == [notice.strip()] for page in strip_repeated_lines(pages))
+
+
+def test_the_header_of_a_short_chapter_is_told_by_the_number_of_the_page():
+    """Its words stand on one page only; a heading with the same number is no header where the page bears one."""
+    pages = [["Chapter 1", *_words(0)], ["2 Plans", *_words(1), "2"]]
+    pages += [[f"Chapter {chr(200 + n)} {n + 1}", *_words(n)] for n in range(2, 8)]
+    stripped = strip_repeated_lines(["\n".join(lines) for lines in pages])
+    assert [page.removed for page in stripped[:3]] == [[], ["2"], ["Chapter \u00ca 3"]]
+
+
 def test_arabic_letters_are_stored_without_their_shapes():
     """A text of shapes matches no search and no token."""
     assert repair_characters("\ufe8d\ufedf\ufecc") == "\u0627\u0644\u0639"
@@ -249,3 +279,19 @@ def test_a_very_large_drawing_is_read_by_the_faster_reader(tmp_path: Path):
     assert document["content"].startswith("Words on a map.")
     assert document["metadata"]["parser"] in ("pypdf", "pypdf2")
     assert "large drawing" in document["metadata"]["parser_reason"]
+
+
+def test_a_page_of_which_one_engine_knows_few_characters_is_read_by_the_next(tmp_path: Path):
+    """Japanese in a font that is not in the file, written from top to bottom; pdfium knows the numbers only."""
+    font = (
+        "<</Type/Font/Subtype/Type0/BaseFont/Ryumin-Light-Identity-V/Encoding/Identity-V/DescendantFonts"
+        "[<</Type/Font/Subtype/CIDFontType0/BaseFont/Ryumin-Light/DW 1000"
+        "/CIDSystemInfo<</Registry(Adobe)/Ordering(Japan1)/Supplement 2>>>>]>>"
+    )
+    places = [(300 - 20 * column, 700 - 12 * row) for column in range(2) for row in range(8)]
+    kana = "".join(f"1 0 0 1 {x} {y} Tm <{843 + 2 * n:04x}> Tj " for n, (x, y) in enumerate(places))
+    path = tmp_path / "vertical.pdf"
+    path.write_bytes(pdf_bytes([[]], drawing=f"BT /F9 10 Tf 60 760 Td (No. 7) Tj /F1 12 Tf {kana}ET ", font=font))
+    (document,) = PDFParser().parse(path)
+    assert document["metadata"]["parser"] == "pdfplumber"
+    assert "あいうえおがぎぐげござじずぜぞ" in document["content"]
