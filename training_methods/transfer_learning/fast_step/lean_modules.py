@@ -102,6 +102,8 @@ def _gives_the_same(module: nn.Module, forward: Callable[..., Tensor]) -> bool:
         size = getattr(module, "hidden_size", weight.shape[-1])
     else:
         size = weight.shape[-1]
+    if not all(each.is_floating_point() for each in module.parameters()):
+        return False  # quantised weights
     was_training = module.training
     module.eval()
     generator = torch.Generator().manual_seed(0)
