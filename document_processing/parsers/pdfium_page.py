@@ -258,8 +258,9 @@ class PageReading:
 
     def _text(self, start: int, end: int) -> str:
         text = self._units[start:end]
-        for index in sorted((index for index in self._drawn if start <= index < end), reverse=True):
-            text = text[: index - start] + self._drawn[index] + text[index - start :]
+        if self._drawn:
+            for index in sorted((index for index in self._drawn if start <= index < end), reverse=True):
+                text = text[: index - start] + self._drawn[index] + text[index - start :]
         text = text.replace(NOTHING, "").replace("\ufffe", "-")
         return _joined_units(text) if self._has_halves else text
 
