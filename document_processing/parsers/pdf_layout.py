@@ -68,7 +68,7 @@ def page_text(lines: Sequence[Line], tables: Sequence[Table], page_height: float
         tables: ruled tables; the lines in them are replaced.
         page_height: in points.
     """
-    lines = list(_mended(lines))
+    lines = list(_mended(lines, tables))
     items = _with_tables(aligned_tables(_outside(lines, tables)), lines, tables)
     blocks = _margins_outside(list(_blocks(items)), page_height)
     if _jumps_back(blocks) and len(blocks) <= MOST_SORTED_BLOCKS:
@@ -77,7 +77,7 @@ def page_text(lines: Sequence[Line], tables: Sequence[Table], page_height: float
     return PageText(_joined(blocks), sum(block.table is not None for block in blocks))
 
 
-def _mended(lines: Sequence[Line]) -> Iterator[Line]:
+def _mended(lines: Sequence[Line], tables: Sequence[Table]) -> Iterator[Line]:
     """The lines, with those as one that stand at one height and were drawn one after the other.
 
     They are taken apart where a part is raised, as in fractions, and before short pieces behind wide gaps.
@@ -85,6 +85,12 @@ def _mended(lines: Sequence[Line]) -> Iterator[Line]:
     before: Line | None = None
     for line in lines:
         joined = _side_by_side(before, line) if before is not None else None
+        if (
+            before
+            and joined
+            and not all(_is_in(before, table) == _is_in(line, table) == _is_in(joined, table) for table in tables)
+        ):
+            joined = None
         if joined is None and before is not None:
             yield before
         before = joined or line

@@ -312,15 +312,17 @@ class PageReading:
     def _table(self, grid: Grid, lines: Sequence[Line]) -> Table | None:
         """The table of a grid, or None where it is none to a reader."""
         texts: dict[Box, list[str]] = {}
+        all_cells = [cell for row in grid.rows for cell in row if cell]
         for line in lines:
-            if grid.box.top <= line.middle <= grid.box.bottom and line.x0 <= grid.box.x1 and line.x1 >= grid.box.x0:
-                cells = [cell for row in grid.rows for cell in row if cell and cell.top <= line.middle <= cell.bottom]
+            if grid.box.holds((line.x0 + line.x1) / 2, line.middle):
+                off = min(_distance(line, cell) for cell in all_cells)
+                cells = [cell for cell in all_cells if _distance(line, cell) <= off]
                 for cell, text in self._by_cell(line, cells):
                     texts.setdefault(cell, []).append(text)
         return table_of(grid, [["\n".join(texts.get(cell, ())) if cell else "" for cell in row] for row in grid.rows])
 
     def _by_cell(self, line: Line, cells: Sequence[Box]) -> Iterator[tuple[Box, str]]:
-        """What stands of a line in each cell."""
+        """What stands of a line in each cell; nothing is left out that reaches over the last one."""
         inside = [cell for cell in cells if cell.x0 <= line.x0 + 1 and line.x1 - 1 <= cell.x1]
         if inside:
             yield inside[0], line.text
@@ -332,13 +334,18 @@ class PageReading:
                 continue
             box = self._box_of(index)
             middle = (box.x0 + box.x1) / 2
-            cell = next((each for each in cells if each.x0 <= middle <= each.x1), None)
+            cell = min(cells, key=lambda each: max(each.x0 - middle, middle - each.x1, 0.0))
             if cell is not current:
                 if current is not None:
                     yield current, self._text(begin, index).strip()
                 begin, current = index, cell
         if current is not None:
             yield current, self._text(begin, end).strip()
+
+
+def _distance(line: Line, cell: Box) -> float:
+    """How far above or below a cell the middle of a line lies; 0 beside and in it."""
+    return max(cell.top - line.middle, line.middle - cell.bottom, 0.0)
 
 
 def _stands_beside(segment: Segment, box: Box, row: _Row) -> bool:
