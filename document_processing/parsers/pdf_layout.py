@@ -180,24 +180,24 @@ def _margins_outside(blocks: Sequence[Block], page_height: float) -> list[Block]
     headers = [block for block in blocks if block.box.bottom < margin and _is_apart(block, blocks)]
     footers = [block for block in blocks if block.box.top > page_height - margin and _is_apart(block, blocks)]
     body = [block for block in blocks if block not in headers and block not in footers]
-    # What begins or ends a column stands as high as the other columns do.
-    headers = [block for block in headers if not any(_beside(block, other) for other in _columns(body, margin))]
-    footers = [
-        block for block in footers if not any(_beside(block, other) for other in _columns(body, page_height - margin))
-    ]
+    headers = [block for block in headers if not _is_of_columns(block, body, margin)]
+    footers = [block for block in footers if not _is_of_columns(block, body, page_height - margin)]
     body = [block for block in blocks if block not in headers and block not in footers]
     return [*headers, *body, *footers]
 
 
-def _columns(blocks: Sequence[Block], border: float) -> list[Block]:
-    """The blocks of the text that reach over the border of a margin, and those set close to them."""
-    across = [block for block in blocks if block.box.top < border < block.box.bottom]
-    return [
-        block
-        for block in blocks
-        if block in across
-        or any(_touch(block.box, other.box, APART * max(block.height, other.height)) for other in across)
-    ]
+def _is_of_columns(block: Block, body: Sequence[Block], border: float) -> bool:
+    """Whether text beside a header or footer goes on over the border of its margin: then it is of a column, too."""
+    beside = [other for other in body if _is_beside(block, other)]
+    return any(
+        other.box.top < border < other.box.bottom
+        or any(
+            each.box.top < border < each.box.bottom
+            and _touch(other.box, each.box, APART * max(other.height, each.height))
+            for each in body
+        )
+        for other in beside
+    )
 
 
 def _is_apart(block: Block, blocks: Sequence[Block]) -> bool:
@@ -217,7 +217,7 @@ def _touch(first: Box, second: Box, gap: float) -> bool:
     )
 
 
-def _beside(block: Block, other: Block) -> bool:
+def _is_beside(block: Block, other: Block) -> bool:
     return block.box.top < other.box.bottom - APART and other.box.top < block.box.bottom - APART
 
 

@@ -165,8 +165,9 @@ class PageReading:
         run_left, run_top, run_right, run_bottom = self._references
         x0, x1, is_broken = rectangle.left, rectangle.right, False
         before0 = before1 = None
+        rectangle_of = raw.FPDFText_GetRect
         for number in range(raw.FPDFText_CountRects(handle, start, end - start)):
-            raw.FPDFText_GetRect(handle, number, run_left, run_top, run_right, run_bottom)
+            rectangle_of(handle, number, run_left, run_top, run_right, run_bottom)
             run0, run1 = self._doubles[0].value, self._doubles[2].value
             if before0 is None or before1 is None:
                 x0, x1 = run0, run1
@@ -315,8 +316,9 @@ class PageReading:
         all_cells = [cell for row in grid.rows for cell in row if cell]
         for line in lines:
             if grid.box.holds((line.x0 + line.x1) / 2, line.middle):
-                off = min(_distance(line, cell) for cell in all_cells)
-                cells = [cell for cell in all_cells if _distance(line, cell) <= off]
+                cells = [cell for cell in all_cells if cell.top <= line.middle <= cell.bottom] or _nearest(
+                    line, all_cells
+                )
                 for cell, text in self._by_cell(line, cells):
                     texts.setdefault(cell, []).append(text)
         return table_of(grid, [["\n".join(texts.get(cell, ())) if cell else "" for cell in row] for row in grid.rows])
@@ -343,9 +345,11 @@ class PageReading:
             yield current, self._text(begin, end).strip()
 
 
-def _distance(line: Line, cell: Box) -> float:
-    """How far above or below a cell the middle of a line lies; 0 beside and in it."""
-    return max(cell.top - line.middle, line.middle - cell.bottom, 0.0)
+def _nearest(line: Line, cells: Sequence[Box]) -> list[Box]:
+    """The cells that lie least far above or below a line."""
+    distances = [max(cell.top - line.middle, line.middle - cell.bottom) for cell in cells]
+    least = min(distances)
+    return [cell for cell, distance in zip(cells, distances, strict=True) if distance <= least]
 
 
 def _stands_beside(segment: Segment, box: Box, row: _Row) -> bool:
