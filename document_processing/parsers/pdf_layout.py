@@ -68,7 +68,7 @@ def page_text(lines: Sequence[Line], tables: Sequence[Table], page_height: float
         tables: ruled tables; the lines in them are replaced.
         page_height: in points.
     """
-    lines = list(_mended(lines))
+    lines = list(_mended(lines, tables))
     items = _with_tables(aligned_tables(_outside(lines, tables)), lines, tables)
     blocks = _margins_outside(list(_blocks(items)), page_height)
     if _jumps_back(blocks) and len(blocks) <= MOST_SORTED_BLOCKS:
@@ -77,7 +77,7 @@ def page_text(lines: Sequence[Line], tables: Sequence[Table], page_height: float
     return PageText(_joined(blocks), sum(block.table is not None for block in blocks))
 
 
-def _mended(lines: Sequence[Line]) -> Iterator[Line]:
+def _mended(lines: Sequence[Line], tables: Sequence[Table]) -> Iterator[Line]:
     """The lines, with those as one that stand at one height and were drawn one after the other.
 
     They are taken apart where a part is raised, as in fractions, and before short pieces behind wide gaps.
@@ -85,6 +85,12 @@ def _mended(lines: Sequence[Line]) -> Iterator[Line]:
     before: Line | None = None
     for line in lines:
         joined = _side_by_side(before, line) if before is not None else None
+        if (
+            before
+            and joined
+            and not all(_is_in(before, table) == _is_in(line, table) == _is_in(joined, table) for table in tables)
+        ):
+            joined = None
         if joined is None and before is not None:
             yield before
         before = joined or line
@@ -174,24 +180,24 @@ def _margins_outside(blocks: Sequence[Block], page_height: float) -> list[Block]
     headers = [block for block in blocks if block.box.bottom < margin and _is_apart(block, blocks)]
     footers = [block for block in blocks if block.box.top > page_height - margin and _is_apart(block, blocks)]
     body = [block for block in blocks if block not in headers and block not in footers]
-    # What begins or ends a column stands as high as the other columns do.
-    headers = [block for block in headers if not any(_beside(block, other) for other in _columns(body, margin))]
-    footers = [
-        block for block in footers if not any(_beside(block, other) for other in _columns(body, page_height - margin))
-    ]
+    headers = [block for block in headers if not _is_of_columns(block, body, margin)]
+    footers = [block for block in footers if not _is_of_columns(block, body, page_height - margin)]
     body = [block for block in blocks if block not in headers and block not in footers]
     return [*headers, *body, *footers]
 
 
-def _columns(blocks: Sequence[Block], border: float) -> list[Block]:
-    """The blocks of the text that reach over the border of a margin, and those set close to them."""
-    across = [block for block in blocks if block.box.top < border < block.box.bottom]
-    return [
-        block
-        for block in blocks
-        if block in across
-        or any(_touch(block.box, other.box, APART * max(block.height, other.height)) for other in across)
-    ]
+def _is_of_columns(block: Block, body: Sequence[Block], border: float) -> bool:
+    """Whether text beside a header or footer goes on over the border of its margin: then it is of a column, too."""
+    beside = [other for other in body if _is_beside(block, other)]
+    return any(
+        other.box.top < border < other.box.bottom
+        or any(
+            each.box.top < border < each.box.bottom
+            and _touch(other.box, each.box, APART * max(other.height, each.height))
+            for each in body
+        )
+        for other in beside
+    )
 
 
 def _is_apart(block: Block, blocks: Sequence[Block]) -> bool:
@@ -211,7 +217,7 @@ def _touch(first: Box, second: Box, gap: float) -> bool:
     )
 
 
-def _beside(block: Block, other: Block) -> bool:
+def _is_beside(block: Block, other: Block) -> bool:
     return block.box.top < other.box.bottom - APART and other.box.top < block.box.bottom - APART
 
 

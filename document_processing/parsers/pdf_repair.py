@@ -201,9 +201,9 @@ class _Repetitions:
         self._pages_of: dict[Hashable, list[int]] = {}
         for number, sides in enumerate(edges):
             keys: set[Hashable] = set()
-            for edge in sides:
-                for depth, line in enumerate(edge.lines):
-                    keys |= {line.text, line.key, (edge.side, depth, line.key)}
+            for side, lines in sides:
+                for depth, (_, text, shape) in enumerate(lines):
+                    keys.update((text, shape, (side, depth, shape)))
             for key in keys:
                 self._pages_of.setdefault(key, []).append(number)
         self._offsets = _number_offsets(edges)

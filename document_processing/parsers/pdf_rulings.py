@@ -56,11 +56,13 @@ def read_rulings(raw: Any, page: Any, place: Place) -> Rulings:
     rulings = Rulings()
     budget = MOST_SEGMENTS
     paths = 0
+    bounds = _Bounds(raw)
     for path, matrix in _paths(raw, page.raw):
         paths += 1
         if paths > MOST_PATHS:
             return Rulings()
-        box = _box(raw, path, matrix, place)
+        x0, y0, x1, y1 = bounds.of(path)
+        box = place(x0, y0, x1, y1) if matrix is _IDENTITY else _placed(matrix, (x0, y0), (x1, y1), place)
         if min(box.x1 - box.x0, box.bottom - box.top) < THINNEST_SIDE:
             _add(rulings, box)
             continue
@@ -138,10 +140,18 @@ def _product(first: _Matrix, second: _Matrix) -> _Matrix:
     return a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u
 
 
-def _box(raw: Any, path: Any, matrix: _Matrix, place: Place) -> Box:
-    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
-    raw.FPDFPageObj_GetBounds(path, *(ctypes.byref(side) for side in (left, bottom, right, top)))
-    return _placed(matrix, (left.value, bottom.value), (right.value, top.value), place)
+class _Bounds:
+    """Asks for the rectangles around paths; a page may draw a thousand."""
+
+    def __init__(self, raw: Any) -> None:
+        self._ask = raw.FPDFPageObj_GetBounds
+        self._sides = [ctypes.c_float() for _ in range(4)]
+        self._references = [ctypes.byref(side) for side in self._sides]
+
+    def of(self, path: Any) -> tuple[float, float, float, float]:
+        self._ask(path, *self._references)
+        left, bottom, right, top = self._sides
+        return left.value, bottom.value, right.value, top.value
 
 
 def _placed(matrix: _Matrix, start: tuple[float, float], end: tuple[float, float], place: Place) -> Box:
@@ -160,10 +170,11 @@ def _sides(raw: Any, path: Any, segments: int, outer: _Matrix, place: Place) -> 
     """The straight sides of a path that is no single line, such as a frame or a grid."""
     matrix = _product(_matrix_of(raw, path), outer)
     x, y = ctypes.c_float(), ctypes.c_float()
+    at_x, at_y = ctypes.byref(x), ctypes.byref(y)
     begin = before = (0.0, 0.0)
     for number in range(segments):
         segment = raw.FPDFPath_GetPathSegment(path, number)
-        raw.FPDFPathSegment_GetPoint(segment, ctypes.byref(x), ctypes.byref(y))
+        raw.FPDFPathSegment_GetPoint(segment, at_x, at_y)
         point = _moved(matrix, x.value, y.value)
         kind = raw.FPDFPathSegment_GetType(segment)
         if kind == _MOVE:

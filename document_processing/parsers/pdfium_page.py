@@ -165,8 +165,9 @@ class PageReading:
         run_left, run_top, run_right, run_bottom = self._references
         x0, x1, is_broken = rectangle.left, rectangle.right, False
         before0 = before1 = None
+        rectangle_of = raw.FPDFText_GetRect
         for number in range(raw.FPDFText_CountRects(handle, start, end - start)):
-            raw.FPDFText_GetRect(handle, number, run_left, run_top, run_right, run_bottom)
+            rectangle_of(handle, number, run_left, run_top, run_right, run_bottom)
             run0, run1 = self._doubles[0].value, self._doubles[2].value
             if before0 is None or before1 is None:
                 x0, x1 = run0, run1
@@ -258,8 +259,9 @@ class PageReading:
 
     def _text(self, start: int, end: int) -> str:
         text = self._units[start:end]
-        for index in sorted((index for index in self._drawn if start <= index < end), reverse=True):
-            text = text[: index - start] + self._drawn[index] + text[index - start :]
+        if self._drawn:
+            for index in sorted((index for index in self._drawn if start <= index < end), reverse=True):
+                text = text[: index - start] + self._drawn[index] + text[index - start :]
         text = text.replace(NOTHING, "").replace("\ufffe", "-")
         return _joined_units(text) if self._has_halves else text
 
@@ -311,15 +313,18 @@ class PageReading:
     def _table(self, grid: Grid, lines: Sequence[Line]) -> Table | None:
         """The table of a grid, or None where it is none to a reader."""
         texts: dict[Box, list[str]] = {}
+        all_cells = [cell for row in grid.rows for cell in row if cell]
         for line in lines:
-            if grid.box.top <= line.middle <= grid.box.bottom and line.x0 <= grid.box.x1 and line.x1 >= grid.box.x0:
-                cells = [cell for row in grid.rows for cell in row if cell and cell.top <= line.middle <= cell.bottom]
+            if grid.box.holds((line.x0 + line.x1) / 2, line.middle):
+                cells = [cell for cell in all_cells if cell.top <= line.middle <= cell.bottom] or _nearest(
+                    line, all_cells
+                )
                 for cell, text in self._by_cell(line, cells):
                     texts.setdefault(cell, []).append(text)
         return table_of(grid, [["\n".join(texts.get(cell, ())) if cell else "" for cell in row] for row in grid.rows])
 
     def _by_cell(self, line: Line, cells: Sequence[Box]) -> Iterator[tuple[Box, str]]:
-        """What stands of a line in each cell."""
+        """What stands of a line in each cell; nothing is left out that reaches over the last one."""
         inside = [cell for cell in cells if cell.x0 <= line.x0 + 1 and line.x1 - 1 <= cell.x1]
         if inside:
             yield inside[0], line.text
@@ -331,13 +336,20 @@ class PageReading:
                 continue
             box = self._box_of(index)
             middle = (box.x0 + box.x1) / 2
-            cell = next((each for each in cells if each.x0 <= middle <= each.x1), None)
+            cell = min(cells, key=lambda each: max(each.x0 - middle, middle - each.x1, 0.0))
             if cell is not current:
                 if current is not None:
                     yield current, self._text(begin, index).strip()
                 begin, current = index, cell
         if current is not None:
             yield current, self._text(begin, end).strip()
+
+
+def _nearest(line: Line, cells: Sequence[Box]) -> list[Box]:
+    """The cells that lie least far above or below a line."""
+    distances = [max(cell.top - line.middle, line.middle - cell.bottom) for cell in cells]
+    least = min(distances)
+    return [cell for cell, distance in zip(cells, distances, strict=True) if distance <= least]
 
 
 def _stands_beside(segment: Segment, box: Box, row: _Row) -> bool:

@@ -285,3 +285,14 @@ def test_the_size_of_a_page_may_stand_with_all_pages(tmp_path: Path):
     path.write_bytes(pdf_bytes([[]], drawing=drawing, shared_size=(800, 1200)))
     (document,) = PDFParser().parse(path)
     assert document["content"].split("\n")[-1] == "The foot"
+
+
+def test_what_reaches_over_the_border_of_a_table_stays_in_it(draw):
+    """A name too long for its column is drawn over the line beside it."""
+
+    def grid(canvas):
+        canvas.grid([60, 100, 140], [600, 580, 560])
+        for x, y, text in [(65, 586, "Name"), (105, 586, "Port"), (65, 566, "a"), (105, 566, "autoremove")]:
+            canvas.drawString(x, y, text)
+
+    assert draw(each=grid)["content"] == "| Name | Port |\n| a | autoremove |"
