@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -250,11 +250,6 @@ def translated_os_errors(path: Path) -> Iterator[None]:
         if _is_disk_full(error):
             raise _disk_full(path) from error
         raise DataValidationError(f"{path}: {_reason(error)}", hint="check the path and the disk") from error
-
-
-def relative_names(paths: Sequence[Path], root: Path) -> list[str]:
-    """Each path relative to `root`, with forward slashes; odd bytes in names made printable."""
-    return [path.relative_to(root).as_posix().encode("utf-8", "replace").decode() for path in paths]
 
 
 def _is_disk_full(error: OSError) -> bool:

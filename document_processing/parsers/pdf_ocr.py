@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,9 +44,7 @@ class TesseractReader:
                 "--ocr needs the program 'tesseract'",
                 hint="apt-get install tesseract-ocr (Debian, Ubuntu), brew install tesseract (macOS)",
             )
-        import pytesseract
-
-        known = set(pytesseract.get_languages(config=""))
+        known = _installed_languages()
         missing = [code for code in language.split("+") if code not in known]
         if missing:
             raise ConfigurationError(
@@ -67,6 +66,14 @@ class TesseractReader:
             output_type=pytesseract.Output.DICT,
         )
         return _text_of(found)
+
+
+@lru_cache(maxsize=1)
+def _installed_languages() -> frozenset[str]:
+    """Asked of the program once, not for each file."""
+    import pytesseract
+
+    return frozenset(pytesseract.get_languages(config=""))
 
 
 def _picture(path: Path, index: int) -> Any:

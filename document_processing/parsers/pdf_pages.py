@@ -86,9 +86,7 @@ def read_part(
         indices = range(reader.page_count)[first:last]
         pages = [_read_page(reader, index, rescuer, reasons) for index in indices]
         if ocr:
-            pages = [
-                page if page["text"] or page["reason"] == BLANK else _recognised(path, page, ocr) for page in pages
-            ]
+            pages = [_recognised(path, page, ocr) if _may_be_scan(page) else page for page in pages]
         return RawPart(pages=pages, information=_information_of(reader), outline=_outline_of(reader))
     finally:
         reader.close()

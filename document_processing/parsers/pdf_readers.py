@@ -16,13 +16,16 @@ from statistics import median
 from typing import Any, NamedTuple, Protocol
 
 from document_processing.parsers.pdf_repair import join_loose_accents, join_vertical_lines
+from document_processing.parsers.pdf_tables import (
+    FEWEST_EDGES,
+    LEAST_FILLED_CELLS,
+    MOST_EDGES,
+    MOST_LINES_IN_CELL,
+    split_row,
+)
 from shared_utils.errors import DocumentProcessingError, missing_package
 
-# Ruled tables: fewer edges make none, more are a drawing and would take minutes.
-FEWEST_EDGES, MOST_EDGES = 4, 3_000
-MOST_LINES_IN_CELL = 12
 MOST_DRAWING_BYTES = 1_000_000
-LEAST_FILLED_CELLS = 0.4  # a frame around a figure has rows and columns too, but empty ones
 # Words are apart where the gap exceeds this share of the size of their characters.
 WORD_GAP_RATIO = 0.15
 PARAGRAPH_STEP = 1.4  # a step to the next line, measured in usual ones
@@ -264,7 +267,7 @@ def _markdown_rows(table: Any) -> list[str]:
     """The rows of a table, or none where it is no table to a reader."""
     rows: list[list[str]] = []
     for row in table.extract(x_tolerance_ratio=WORD_GAP_RATIO, use_text_flow=True):
-        rows.extend(_split_row([cell or "" for cell in row]))
+        rows.extend(split_row([cell or "" for cell in row]))
     columns = max((len(row) for row in rows), default=0)
     filled = sum(bool(cell.strip()) for row in rows for cell in row)
     if len(rows) < 2 or columns < 2 or filled < LEAST_FILLED_CELLS * len(rows) * columns:
@@ -272,13 +275,3 @@ def _markdown_rows(table: Any) -> list[str]:
     if max(cell.count("\n") for row in rows for cell in row) > MOST_LINES_IN_CELL:
         return []  # columns with a frame around: as rows they would be mixed up
     return [f"| {' | '.join(' '.join(cell.split()) for cell in row)} |" for row in rows if any(row)]
-
-
-def _split_row(row: list[str]) -> list[list[str]]:
-    """Rows with no line between them come as one; they show by as many lines in each cell."""
-    heights = {cell.count("\n") + 1 for cell in row if cell}
-    if len(heights) != 1 or heights == {1} or sum(bool(cell) for cell in row) < 2:
-        return [row]
-    (height,) = heights
-    lines = [cell.split("\n") if cell else [""] * height for cell in row]
-    return [list(cells) for cells in zip(*lines, strict=True)]

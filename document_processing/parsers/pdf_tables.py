@@ -11,7 +11,7 @@ from statistics import median
 from document_processing.parsers.pdf_geometry import Box, Edge, Line, Segment, Table
 
 SNAP = 3.0  # points: lines that are nearer are one, and corners that are nearer meet
-FEWEST_EDGES, MOST_EDGES = 4, 3_000
+FEWEST_EDGES, MOST_EDGES = 4, 3_000  # fewer make no ruled table, more are a drawing and would take minutes
 MOST_CELLS = 2_500
 MOST_LINES_IN_CELL = 12
 LEAST_FILLED_CELLS = 0.4  # a frame around a figure has rows and columns too, but empty ones
@@ -135,7 +135,7 @@ def _grid(cells: Sequence[Box]) -> Grid:
 
 def table_of(grid: Grid, texts: Sequence[Sequence[str]]) -> Table | None:
     """The table of a grid whose cells hold these texts, or None where it is no table to a reader."""
-    rows = [split for row in texts for split in _split_row(list(row))]
+    rows = [split for row in texts for split in split_row(list(row))]
     columns = max((len(row) for row in rows), default=0)
     filled = sum(bool(cell.strip()) for row in rows for cell in row)
     if len(rows) < 2 or columns < 2 or filled < LEAST_FILLED_CELLS * len(rows) * columns:
@@ -145,7 +145,7 @@ def table_of(grid: Grid, texts: Sequence[Sequence[str]]) -> Table | None:
     return Table(grid.box, tuple(tuple(cell_text(cell) for cell in row) for row in rows if any(row)))
 
 
-def _split_row(row: list[str]) -> list[list[str]]:
+def split_row(row: list[str]) -> list[list[str]]:
     """Rows with no line between them come as one; they show by as many lines in each cell."""
     heights = {cell.count("\n") + 1 for cell in row if cell}
     if len(heights) != 1 or heights == {1} or sum(bool(cell) for cell in row) < 2:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import torch
@@ -13,6 +12,7 @@ from training_methods.transfer_learning.dataset import EncodedDataset
 from training_methods.transfer_learning.fast_step.supervised_loss import CHUNK_BYTES
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.fine_tuner import FineTuner
+from training_methods.transfer_learning.memory_needs import free_memory
 from training_methods.transfer_learning.settings import TrainingSettings
 
 PROBE_TOKENS = 64  # activations grow with the tokens, so a short row tells those of a full batch
@@ -20,10 +20,6 @@ PROBE_TOKENS = 64  # activations grow with the tokens, so a short row tells thos
 ON_THE_WAY_BACK = 1.5
 LOGITS_IN_CHUNKS = 3 * CHUNK_BYTES  # the logits of a chunk, their gradient, and its copy in the model's format
 LOADED_LATER = 80_000_000  # libraries that only training itself loads
-CGROUP_FILES = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-)
 
 
 @dataclass(frozen=True)
@@ -76,19 +72,8 @@ def plan_memory(tuner: FineTuner, dataset: EncodedDataset, training: TrainingSet
         "logits": logits * tokens // probe,
         "program": max(0, held - memory["weights"]) + LOADED_LATER,
     }
-    free = torch.cuda.mem_get_info()[0] if on_gpu else free_memory()
+    free = free_memory(tuner.device)
     return MemoryPlan(parts, free + held, training.per_device_train_batch_size, longest)
-
-
-def free_memory() -> int:
-    """Bytes of RAM that this process may still take, in a container within the container's limit."""
-    free = int(psutil.virtual_memory().available)
-    for limit, used in CGROUP_FILES:
-        try:
-            free = min(free, int(limit.read_text()) - int(used.read_text()))
-        except (OSError, ValueError):
-            continue  # not in a container, or without a limit
-    return max(free, 0)
 
 
 def _saved_by(tuner: FineTuner, step: FastStep, tokens: int) -> tuple[int, int]:

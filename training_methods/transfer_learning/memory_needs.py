@@ -16,6 +16,11 @@ from shared_utils.errors import TrainingError
 from shared_utils.model_names import locate_base
 from training_methods.transfer_learning.settings import FullSettings, LoRASettings, MethodSettings
 
+# Limit and use of memory, of both versions of control groups.
+CONTAINER_FILES = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
 # Bytes a parameter: float32 weights; for all of them gradients and the two moments of AdamW as well;
 # or 4 (8) bits for the matrices of the layers with their scales. Embeddings stay in float32.
 FLOAT32, FULL, FOUR_BIT, EIGHT_BIT = 4.0, 16.0, 0.53, 1.02
@@ -90,15 +95,13 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     free = int(psutil.virtual_memory().available)
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return free
-    if limit.isdigit():
-        cached = _reclaimable()
-        free = min(free, int(limit) - used + cached)
-    return free
+    for limit, used in CONTAINER_FILES:
+        try:
+            room = int(limit.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii"))
+            free = min(free, room + _reclaimable())
+        except (OSError, ValueError):
+            continue  # not in a container of this kind, or without a limit
+    return max(free, 0)
 
 
 def _reclaimable() -> int:
