@@ -8,7 +8,7 @@ from pathlib import Path
 from configs.loader import to_yaml
 from configs.schema import ToolkitConfig
 from training_methods.transfer_learning.settings import Method
-from workflows.fine_tuning import FineTuneRequest
+from workflows.fine_tuning_request import FineTuneRequest
 
 
 def fine_tune_request(

@@ -25,7 +25,8 @@ from shared_utils.errors import DataValidationError
 from shared_utils.file_utils import ensure_output_dir, remove_leftovers, sha256_of, write_json_atomic
 from shared_utils.model_names import locate_model
 from shared_utils.run_lock import run_lock
-from workflows.fine_tuning import FineTuneRequest, fine_tune
+from workflows.fine_tuning import fine_tune
+from workflows.fine_tuning_request import FineTuneRequest
 from workflows.pipeline_data import load_questions, write_pipeline_data
 from workflows.steps import Steps
 

@@ -12,9 +12,9 @@ from shared_utils.errors import ConfigurationError, DataValidationError, LLMTool
 from shared_utils.model_names import locate_model
 from shared_utils.model_utils import load_model, load_tokenizer
 from training_methods.transfer_learning.dataset import Collator, RandomOrderSampler, held_out_loss
-from training_methods.transfer_learning.fine_tuner import save_interval, total_steps, warmup_steps
 from training_methods.transfer_learning.models.lora_model import LoRAFineTuner
 from training_methods.transfer_learning.settings import CheckpointSettings, TrainingSettings
+from training_methods.transfer_learning.training_arguments import save_interval, total_steps, warmup_steps
 
 PAIRS = [{"prompt": f"What is in box {number}?", "completion": f"{number} pears."} for number in range(8)]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import math
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,7 +17,6 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
-    TrainingArguments,
 )
 
 from shared_utils.data_loader import to_record
@@ -30,7 +27,9 @@ from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.precision import Precision, resolved_precision
-from training_methods.transfer_learning.run_trainer import STATE_NAME, ReportProgress, RunTrainer, StopOnSignal
+from training_methods.transfer_learning.recorders import recorders
+from training_methods.transfer_learning.run_callbacks import ReportProgress, StopOnSignal
+from training_methods.transfer_learning.run_trainer import STATE_NAME, RunTrainer
 from training_methods.transfer_learning.sample_replies import WriteSampleReplies
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
@@ -39,9 +38,8 @@ from training_methods.transfer_learning.settings import (
     LoggingSettings,
     TrainingSettings,
 )
+from training_methods.transfer_learning.training_arguments import total_steps, training_arguments
 
-WARMUP_SHARE = 0.1  # a fixed number of warm-up steps would eat a short run whole
-EVALUATIONS_PER_RUN = 10
 BYTES_PER_TRAINED_PARAMETER = 12  # a float32 weight and the two moments of AdamW, as a checkpoint holds them
 
 
@@ -146,9 +144,8 @@ class FineTuner(ABC):
         run_dir = Path(output_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         self._check_disk(run_dir, checkpoint.max_checkpoints)
-        steps = total_steps(len(train_dataset), training)
         stop = StopOnSignal()
-        callbacks: list[TrainerCallback] = [stop, *_recorders(run_dir, logging or LoggingSettings(), resume_from)]
+        callbacks: list[TrainerCallback] = [stop, *recorders(run_dir, logging or LoggingSettings(), resume_from)]
         if show_progress:
             callbacks.append(ReportProgress(show_progress))
         if eval_dataset is not None and early_stopping.patience:
@@ -162,7 +159,18 @@ class FineTuner(ABC):
             model=self.model,
             fast_step=self.step_for(training, precision),
             precision=precision,
-            args=self._arguments(run_dir, training, precision, checkpoint, evaluation, steps, eval_dataset is not None),
+            args=training_arguments(
+                run_dir,
+                training,
+                precision,
+                checkpoint,
+                evaluation,
+                total_steps(len(train_dataset), training),
+                eval_dataset is not None,
+                self.device,
+                self.seed,
+                self._has_frozen_base(),
+            ),
             tokenizer=self.tokenizer,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
@@ -242,52 +250,6 @@ class FineTuner(ABC):
         )
         return str(self.tokenizer.decode(output[0, len(ids) :], skip_special_tokens=True)).strip()
 
-    def _arguments(
-        self,
-        run_dir: Path,
-        training: TrainingSettings,
-        precision: Precision,
-        checkpoint: CheckpointSettings,
-        evaluation: InRunEvaluationSettings,
-        steps: int,
-        evaluates: bool,
-    ) -> TrainingArguments:
-        return TrainingArguments(
-            output_dir=str(run_dir),
-            num_train_epochs=training.num_train_epochs,
-            max_steps=training.max_steps or -1,
-            # All records of an optimizer step come at once; `FastStep` divides them into passes.
-            per_device_train_batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
-            per_device_eval_batch_size=training.per_device_train_batch_size * 2,
-            learning_rate=training.learning_rate,
-            lr_scheduler_type=training.lr_scheduler_type,
-            warmup_steps=warmup_steps(training, steps),
-            optim=optimizer_on(self.device, training.optim),
-            neftune_noise_alpha=training.neftune_noise_alpha,
-            weight_decay=training.weight_decay,
-            max_grad_norm=training.max_grad_norm,
-            logging_steps=training.logging_steps,
-            logging_nan_inf_filter=False,
-            logging_first_step=True,
-            save_strategy="steps",
-            save_steps=save_interval(training, checkpoint, steps),
-            eval_strategy="steps" if evaluates else "no",
-            eval_steps=min(evaluation.eval_frequency, max(1, math.ceil(steps / EVALUATIONS_PER_RUN))),
-            metric_for_best_model="eval_loss" if evaluates else None,
-            greater_is_better=False,
-            restore_callback_states_from_checkpoint=True,
-            activation_checkpointing=training.gradient_checkpointing,
-            bf16=precision == "bf16" and not self._has_frozen_base(),
-            fp16=precision == "fp16",
-            use_cpu=self.device.type == "cpu",
-            seed=self.seed,
-            data_seed=self.seed,
-            remove_unused_columns=False,
-            report_to=[],
-            disable_tqdm=True,
-            dataloader_pin_memory=self.device.type == "cuda",
-        )
-
     def _check_disk(self, run_dir: Path, checkpoints: int) -> None:
         trainable, _ = self.parameter_counts()
         tokenizer = 2 * len(self.tokenizer.backend_tokenizer.to_str()) if self.tokenizer.is_fast else 0
@@ -308,63 +270,3 @@ def stored_precision(checkpoint: Path | None) -> Precision | None:
         return None
     state = json.loads((checkpoint / STATE_NAME).read_text(encoding="utf-8"))
     return cast(Precision | None, state.get("precision"))
-
-
-def optimizer_on(device: torch.device, name: str) -> str:
-    """The optimizer to use: paged ones move their state between GPU and RAM, so without CUDA they are plain."""
-    if not name.startswith("paged_") or device.type == "cuda":
-        return name
-    plain = name.removeprefix("paged_")
-    logging.getLogger(__name__).warning("%s needs a CUDA device; %s is used", name, plain)
-    return plain
-
-
-def total_steps(rows: int, training: TrainingSettings) -> int:
-    """Optimizer steps of a run, counted as the library counts them."""
-    if training.max_steps:
-        return training.max_steps
-    batches = math.ceil(rows / training.per_device_train_batch_size)
-    per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
-    return math.ceil(training.num_train_epochs * per_epoch)
-
-
-def warmup_steps(training: TrainingSettings, steps: int) -> int:
-    """Warm-up steps: the setting, but at most a tenth of the run."""
-    return min(training.warmup_steps, math.ceil(steps * WARMUP_SHARE))
-
-
-def save_interval(training: TrainingSettings, checkpoint: CheckpointSettings, steps: int) -> int:
-    """Steps between checkpoints: the training section's value wins; a run has at least two."""
-    return min(training.save_steps or checkpoint.save_frequency, max(1, math.ceil(steps / 2)))
-
-
-def _recorders(run_dir: Path, logging: LoggingSettings, resume_from: Path | None) -> list[TrainerCallback]:
-    recorders: list[TrainerCallback] = []
-    if logging.use_tensorboard:
-        from torch.utils.tensorboard import SummaryWriter
-        from transformers.integrations import TensorBoardCallback
-
-        from training_methods.transfer_learning.checkpoints import step_of
-
-        folder = Path(logging.log_dir) / run_dir.name if logging.log_dir else run_dir / "tensorboard"
-        purge = step_of(resume_from) + 1 if resume_from else None
-        recorders.append(TensorBoardCallback(SummaryWriter(str(folder), purge_step=purge)))
-    if logging.use_wandb:
-        recorders.append(_wandb(logging.wandb_project))
-    return recorders
-
-
-def _wandb(project: str) -> TrainerCallback:
-    import os
-    from importlib.util import find_spec
-
-    from shared_utils.errors import missing_package
-
-    if find_spec("wandb") is None:
-        raise missing_package("wandb", "logging.use_wandb")
-    from transformers.integrations import WandbCallback
-
-    os.environ.setdefault("WANDB_MODE", "offline")  # nothing leaves the machine unless asked to
-    os.environ.setdefault("WANDB_PROJECT", project)
-    os.environ.setdefault("WANDB_DISABLE_CODE", "true")
-    return WandbCallback()

@@ -11,19 +11,16 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import signal
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from shared_utils.errors import LLMToolkitError, SecurityError, TrainingError
-from shared_utils.file_utils import append_jsonl, remove_leftovers, to_json, write_text_atomic
+from shared_utils.file_utils import append_jsonl, remove_leftovers, to_json
 from training_methods.transfer_learning import checkpoints
 from training_methods.transfer_learning.dataset import (
     Collator,
@@ -33,9 +30,9 @@ from training_methods.transfer_learning.dataset import (
 )
 from training_methods.transfer_learning.fast_step.packing import StepCollator
 from training_methods.transfer_learning.fast_step.training_step import FastStep
+from training_methods.transfer_learning.run_metrics import METRICS_NAME, cut_metrics, peak_memory_bytes
 
 STATE_NAME = "toolkit_state.json"
-METRICS_NAME = "metrics.jsonl"
 FREE_BYTES_MEANING_FULL = 4 * 1024 * 1024
 
 
@@ -300,96 +297,6 @@ class _FollowRun(TrainerCallback):
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Called before an epoch, or the rest of one, is drawn."""
         self.trainer.start_epoch(int(state.epoch or 0))
-
-
-class StopOnSignal(TrainerCallback):
-    """Ctrl-C or SIGTERM: the step ends, a checkpoint is written, the run stops; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.signal_number: int | None = None
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> StopOnSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._previous[number] = signal.signal(number, self._note)
-            except ValueError:  # not the main thread: whoever embeds us listens
-                pass
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_number is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.signal_number = number
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        """Ask the library to save and stop."""
-        if self.signal_number is not None:
-            control.should_save = True
-            control.should_training_stop = True
-        return control
-
-
-class ReportProgress(TrainerCallback):
-    """Moves the progress display at each step."""
-
-    def __init__(self, show: Callable[[int, str], None]) -> None:
-        self._show = show
-        self._note = ""
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        """Keep the last loss for the display."""
-        if logs and "loss" in logs:
-            self._note = f"loss {logs['loss']:.3f}"
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Show the step."""
-        self._show(state.global_step, self._note)
-
-
-def cut_metrics(path: Path, last_step: int) -> None:
-    """Keep the lines of `metrics.jsonl` up to a step; later ones are about to be written again."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue  # the line that a kill cut
-        if int(row.get("step", 0)) <= last_step:
-            kept.append(line)
-    write_text_atomic(path, "".join(line + "\n" for line in kept))
-
-
-def peak_memory_bytes() -> int:
-    """The most memory this process has held: on the GPU when one is used, else in RAM."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    try:
-        import resource
-    except ImportError:
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _out_of_memory() -> TrainingError:

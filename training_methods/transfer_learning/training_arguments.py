@@ -1,0 +1,106 @@
+"""Our settings as the arguments of transformers' Trainer, and what follows from them: steps, warm-up, saving."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from training_methods.transfer_learning.precision import Precision
+from training_methods.transfer_learning.settings import (
+    CheckpointSettings,
+    InRunEvaluationSettings,
+    TrainingSettings,
+)
+
+WARMUP_SHARE = 0.1  # a fixed number of warm-up steps would eat a short run whole
+EVALUATIONS_PER_RUN = 10
+
+
+def training_arguments(
+    run_dir: Path,
+    training: TrainingSettings,
+    precision: Precision,
+    checkpoint: CheckpointSettings,
+    evaluation: InRunEvaluationSettings,
+    steps: int,
+    evaluates: bool,
+    device: torch.device,
+    seed: int,
+    has_frozen_base: bool,
+) -> TrainingArguments:
+    """What the library's Trainer is told.
+
+    Args:
+        run_dir: the run folder.
+        precision: the number format that was chosen.
+        steps: optimizer steps of the whole run.
+        evaluates: whether there are held-out records.
+        has_frozen_base: most weights are not trained; they are in the chosen format already.
+    """
+    return TrainingArguments(
+        output_dir=str(run_dir),
+        num_train_epochs=training.num_train_epochs,
+        max_steps=training.max_steps or -1,
+        # All records of an optimizer step come at once; `FastStep` divides them into passes.
+        per_device_train_batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
+        per_device_eval_batch_size=training.per_device_train_batch_size * 2,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.lr_scheduler_type,
+        warmup_steps=warmup_steps(training, steps),
+        optim=optimizer_on(device, training.optim),
+        neftune_noise_alpha=training.neftune_noise_alpha,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        logging_steps=training.logging_steps,
+        logging_nan_inf_filter=False,
+        logging_first_step=True,
+        save_strategy="steps",
+        save_steps=save_interval(training, checkpoint, steps),
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=min(evaluation.eval_frequency, max(1, math.ceil(steps / EVALUATIONS_PER_RUN))),
+        metric_for_best_model="eval_loss" if evaluates else None,
+        greater_is_better=False,
+        restore_callback_states_from_checkpoint=True,
+        activation_checkpointing=training.gradient_checkpointing,
+        bf16=precision == "bf16" and not has_frozen_base,
+        fp16=precision == "fp16",
+        use_cpu=device.type == "cpu",
+        seed=seed,
+        data_seed=seed,
+        remove_unused_columns=False,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=device.type == "cuda",
+    )
+
+
+def optimizer_on(device: torch.device, name: str) -> str:
+    """The optimizer to use: paged ones move their state between GPU and RAM, so without CUDA they are plain."""
+    if not name.startswith("paged_") or device.type == "cuda":
+        return name
+    plain = name.removeprefix("paged_")
+    logging.getLogger(__name__).warning("%s needs a CUDA device; %s is used", name, plain)
+    return plain
+
+
+def total_steps(rows: int, training: TrainingSettings) -> int:
+    """Optimizer steps of a run, counted as the library counts them."""
+    if training.max_steps:
+        return training.max_steps
+    batches = math.ceil(rows / training.per_device_train_batch_size)
+    per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
+    return math.ceil(training.num_train_epochs * per_epoch)
+
+
+def warmup_steps(training: TrainingSettings, steps: int) -> int:
+    """Warm-up steps: the setting, but at most a tenth of the run."""
+    return min(training.warmup_steps, math.ceil(steps * WARMUP_SHARE))
+
+
+def save_interval(training: TrainingSettings, checkpoint: CheckpointSettings, steps: int) -> int:
+    """Steps between checkpoints: the training section's value wins; a run has at least two."""
+    return min(training.save_steps or checkpoint.save_frequency, max(1, math.ceil(steps / 2)))

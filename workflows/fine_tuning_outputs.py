@@ -1,0 +1,135 @@
+"""What a fine-tuning leaves behind: its summary, model, card, curves and `run.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from shared_utils.bug_report import package_versions
+from shared_utils.console import Console
+from shared_utils.file_utils import write_json_atomic, write_text_atomic
+from shared_utils.records import Record
+from workflows.fine_tuning_request import FineTuneRequest, TrainingData, flat_settings, resume_command
+from workflows.run_folder import RUN_FILE, save_model, timestamp
+
+
+def run_summary(
+    request: FineTuneRequest,
+    tuner: Any,
+    trainer: Any,
+    train: Any,
+    base_loss: float | None,
+    eval_loss: float | None,
+    resume_from: Path | None,
+    steps: int,
+) -> dict[str, object]:
+    """The summary keys that the command promises."""
+    from training_methods.transfer_learning.run_metrics import peak_memory_bytes
+
+    trainable, total = tuner.parameter_counts()
+    return {
+        "run_dir": str(request.run_dir),
+        "model": request.settings.model_name,
+        "method": tuner.method,
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "records": train.summary.records,
+        "tokens": train.summary.tokens,
+        "supervised_tokens": train.summary.supervised_tokens,
+        "steps": trainer.state.global_step,
+        "train_loss": trainer.mean_train_loss,
+        "eval_loss": eval_loss,
+        "eval_perplexity": math.exp(min(eval_loss, 700.0)) if eval_loss is not None else None,
+        "base_eval_loss": base_loss,
+        "best_step": trainer.state.best_global_step or trainer.state.global_step,
+        "seconds": round(trainer.seconds, 2),
+        "tokens_per_second": round(trainer.tokens_seen / max(trainer.seconds, 1e-9), 1),
+        "peak_memory_mb": round(peak_memory_bytes() / 1e6, 1),
+        "stopped_early": trainer.state.global_step < steps,
+        "resumed_from": str(resume_from) if resume_from else None,
+        **_quantised_memory(tuner),
+    }
+
+
+def _quantised_memory(tuner: Any) -> dict[str, object]:
+    """For QLoRA: the size of the base before and after it was quantised."""
+    if tuner.method != "qlora":
+        return {}
+    return {
+        "base_memory_mb": round(tuner.bytes_before_quantization / 1e6, 1),
+        "quantized_memory_mb": round(tuner.bytes_after_quantization / 1e6, 1),
+    }
+
+
+def finish_run(
+    request: FineTuneRequest,
+    data: TrainingData,
+    tuner: Any,
+    summary: dict[str, object],
+    run: dict[str, object],
+    console: Console,
+) -> None:
+    """Write the model, its card and curves; `run.json` says `done` only when all of it stands."""
+    from shared_utils.curves import write_curves
+    from training_methods.transfer_learning.run_metrics import METRICS_NAME
+
+    save_model(request.run_dir, tuner)
+    write_text_atomic(request.run_dir / "README.md", _card(request, data, summary))
+    lines = (request.run_dir / METRICS_NAME).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    write_curves(request.run_dir / "curves.png", rows, f"{request.settings.model_name}, {tuner.method}")
+    if request.merge:
+        report = tuner.merge(request.run_dir / "merged", [_text_of(record) for record in data.train[:3]])
+        console.info(f"merged into the full-precision base: {report.in_words()}")
+    write_json_atomic(request.run_dir / RUN_FILE, {**run, "status": "done", "finished": timestamp(), "result": summary})
+
+
+def _card(request: FineTuneRequest, data: TrainingData, summary: dict[str, Any]) -> str:
+    from training_methods.transfer_learning.model_card import CardFacts, model_card
+
+    return model_card(
+        CardFacts(
+            base_model=request.settings.model_name,
+            method=str(summary["method"]),
+            settings=flat_settings(request.settings.model_dump(mode="json")),
+            data_files=list(data.loaded.fingerprints),
+            records=summary["records"],
+            held_out_records=len(data.held_out),
+            steps=summary["steps"],
+            train_loss=summary["train_loss"],
+            base_eval_loss=summary["base_eval_loss"],
+            eval_loss=summary["eval_loss"],
+            base_memory_mb=summary.get("base_memory_mb"),
+            quantized_memory_mb=summary.get("quantized_memory_mb"),
+            versions=package_versions(),
+        )
+    )
+
+
+def _text_of(record: Record) -> str:
+    if "text" in record:
+        return record["text"]
+    return "\n".join(message["content"] for message in record["messages"])
+
+
+def run_record(
+    request: FineTuneRequest, data: TrainingData, started: float, train: Any, memory: Any
+) -> dict[str, object]:
+    """What `run.json` says while the run goes on."""
+    return {
+        "status": "running",
+        "command": resume_command(request).removesuffix(" --resume"),
+        "model": request.settings.model_name,
+        "seed": request.seed,
+        "data": data.loaded.fingerprints,
+        "identity": data.identity,
+        "records": {**asdict(train.summary), "rows": len(train), "held_out": len(data.held_out)},
+        "sources": [asdict(source) for source in data.sources],
+        "memory_bytes": {**memory.parts, "total": memory.total, "available": memory.available},
+        "versions": package_versions(),
+        "started": timestamp(started),
+        "result": None,
+    }
