@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from torch.nn import functional
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, LlamaConfig
 
 from training_methods.transfer_learning.fast_step import attention
 from training_methods.transfer_learning.fast_step.lora_layers import fuse_lora_layers
@@ -191,6 +191,38 @@ def test_the_loss_in_chunks_has_the_gradients_of_the_whole(has_bias, monkeypatch
         float(functional.cross_entropy(logits.detach(), goals, reduction="sum")), rel=1e-6
     )
     assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("window", [None, 5, 150])
+@pytest.mark.parametrize("length", [1, 128, 192, 193, 300])
+def test_attention_in_blocks_is_attention(length, window):
+    generator = torch.Generator().manual_seed(length)
+    query, key, value = (
+        torch.randn(1, heads, length, 8, dtype=torch.float64, generator=generator, requires_grad=True)
+        for heads in (4, 2, 2)
+    )
+    places = torch.arange(length)
+    distance = places[:, None] - places
+    sees = (distance >= 0) & (distance < (window or length))
+    expected = functional.scaled_dot_product_attention(query, key, value, attn_mask=sees, enable_gqa=True)
+    with attention.records_of_lengths(LlamaConfig(), (length,)):
+        found, _ = attention.packed_attention(torch.nn.Identity(), query, key, value, None, sliding_window=window)
+    found = found.transpose(1, 2)
+    assert torch.allclose(found, expected, atol=1e-12)
+    outer = torch.randn(expected.shape, dtype=torch.float64, generator=generator)
+    gradients = torch.autograd.grad(found, (query, key, value), outer)
+    for one, other in zip(gradients, torch.autograd.grad(expected, (query, key, value), outer), strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows_in_cache", [1, 4, 100])
+def test_the_loss_is_the_same_however_many_rows_are_worked_on_at_once(rows_in_cache, monkeypatch):
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(10, 6), torch.randn(50, 6) * 30  # sure of itself: most chances are 0 in float32
+    goals = torch.randint(0, 50, (10,))
+    expected = functional.cross_entropy(hidden @ weight.T, goals, reduction="sum")
+    monkeypatch.setattr("training_methods.transfer_learning.fast_step.supervised_loss.ROWS_IN_CACHE", rows_in_cache)
+    assert float(supervised_loss(hidden, weight, None, goals)) == pytest.approx(float(expected), rel=1e-6)
 
 
 @settings(deadline=None, max_examples=60)

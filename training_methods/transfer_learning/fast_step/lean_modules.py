@@ -45,11 +45,8 @@ class _GatedSiLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
-        sigmoid = torch.sigmoid(gate)
-        activated = gate * sigmoid
-        # The derivative of x * sigmoid(x) is sigmoid(x) + activated * (1 - sigmoid(x)).
-        slope = sigmoid.add_(activated * (1 - sigmoid))
-        return slope.mul_(up).mul_(gradients[0]), activated.mul_(gradients[0])
+        to_gate = torch.ops.aten.silu_backward(gradients[0] * up, gate)
+        return to_gate, functional.silu(gate).mul_(gradients[0])
 
 
 def lean_modules(model: nn.Module) -> Callable[[], None]:
