@@ -82,7 +82,8 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
 
 
 def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> dict[str, object]:
-    from training_methods.transfer_learning.dataset import Collator, held_out_loss
+    from shared_utils.batches import Collator
+    from training_methods.transfer_learning.dataset import held_out_loss
     from training_methods.transfer_learning.fine_tuner import stored_precision
     from training_methods.transfer_learning.training_arguments import total_steps
 

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from shared_utils.batches import Collator
 from shared_utils.errors import LLMToolkitError, SecurityError, TrainingError
 from shared_utils.file_utils import remove_leftovers, to_json
 from shared_utils.training_utils import MetricsLogger, TrainingMetrics
 from training_methods.transfer_learning import checkpoints
 from training_methods.transfer_learning.dataset import (
-    Collator,
     EncodedDataset,
     RandomOrderSampler,
     held_out_loss,
