@@ -9,16 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shared_utils.record_batches import DataLoaderFactory as DataLoaderFactory
+    from shared_utils.record_batches import MemoryEfficientDataLoader as MemoryEfficientDataLoader
     from shared_utils.training_utils import MetricsLogger as MetricsLogger
     from shared_utils.training_utils import OptimizedTrainer as OptimizedTrainer
     from shared_utils.training_utils import TrainingMetrics as TrainingMetrics
 
 _MODULES = {
+    "DataLoaderFactory": "shared_utils.record_batches",
+    "MemoryEfficientDataLoader": "shared_utils.record_batches",
     "MetricsLogger": "shared_utils.training_utils",
     "OptimizedTrainer": "shared_utils.training_utils",
     "TrainingMetrics": "shared_utils.training_utils",
 }
 __all__ = [
+    "DataLoaderFactory",
+    "MemoryEfficientDataLoader",
     "MetricsLogger",
     "OptimizedTrainer",
     "TrainingMetrics",
