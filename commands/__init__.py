@@ -12,6 +12,7 @@ HELP_BY_COMMAND = {
     "train-qlora": "fine-tune low-rank adapters on a base stored in 4 bits",
     "train-full": "fine-tune every weight of a model",
     "chat": "talk to a model",
+    "models": "the registry of finished models: list, show, use, tag, add, remove",
     "pipeline": "the whole way: documents to a tuned model, measured against the base",
     "create-samples": "write sample documents and records to try everything with",
     "config": "print the merged settings, each with where it came from",

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shared_utils.path_utils import PathUtils as PathUtils
     from shared_utils.record_batches import DataLoaderFactory as DataLoaderFactory
     from shared_utils.record_batches import MemoryEfficientDataLoader as MemoryEfficientDataLoader
     from shared_utils.training_utils import MetricsLogger as MetricsLogger
@@ -20,6 +21,7 @@ _MODULES = {
     "MemoryEfficientDataLoader": "shared_utils.record_batches",
     "MetricsLogger": "shared_utils.training_utils",
     "OptimizedTrainer": "shared_utils.training_utils",
+    "PathUtils": "shared_utils.path_utils",
     "TrainingMetrics": "shared_utils.training_utils",
 }
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "MemoryEfficientDataLoader",
     "MetricsLogger",
     "OptimizedTrainer",
+    "PathUtils",
     "TrainingMetrics",
 ]
 
