@@ -64,7 +64,7 @@ def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
     records: list[Record] = []
     rejected: list[Rejected] = []
     fingerprints: dict[str, str] = {}
-    for path in _record_files(paths):
+    for path in record_files(paths):
         fingerprints[str(path)] = sha256_of(path)
         for where, row in iter_rows([path]):
             record = to_record(row, where)
@@ -82,8 +82,8 @@ def iter_rows(paths: Sequence[str | Path]) -> Rows:
     Raises:
         DataValidationError: a file is missing, broken, or of a type that holds no records.
     """
-    for path in _record_files(paths):
-        yield from _rows(path)
+    for path in record_files(paths):
+        yield from iter_file_rows(path)
 
 
 def usable_record(row: Mapping[str, Any], where: str) -> Record:
@@ -153,7 +153,12 @@ def content_hash(record: Record) -> str:
     return sha256_of_text(json.dumps(content, ensure_ascii=True, sort_keys=True))
 
 
-def _record_files(paths: Sequence[str | Path]) -> list[Path]:
+def record_files(paths: Sequence[str | Path]) -> list[Path]:
+    """The files of records that paths name: folders are searched, in the order of the names.
+
+    Raises:
+        DataValidationError: a path does not exist, or a folder holds no file of records.
+    """
     files: list[Path] = []
     for given in map(Path, paths):
         if given.is_dir():
@@ -172,7 +177,8 @@ def _record_files(paths: Sequence[str | Path]) -> list[Path]:
     return files
 
 
-def _rows(path: Path) -> Rows:
+def iter_file_rows(path: Path) -> Rows:
+    """The records of one file as they stand there, one at a time; see `iter_rows`."""
     readers: dict[str, Callable[[Path], Rows]] = {
         ".jsonl": _jsonl_rows, ".json": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows,
     }  # fmt: skip
