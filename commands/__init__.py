@@ -6,6 +6,13 @@ arguments, and `run(args, config, console)`, which does the work and returns a `
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from commands.training_cli import TrainingCLIUtils as TrainingCLIUtils
+
+__all__ = ["HELP_BY_COMMAND", "TrainingCLIUtils"]
+
 HELP_BY_COMMAND = {
     "extract": "turn documents into chunks and instruction pairs",
     "train-lora": "fine-tune a model with low-rank adapters",
@@ -18,3 +25,12 @@ HELP_BY_COMMAND = {
     "config": "print the merged settings, each with where it came from",
     "doctor": "what this machine can do, and what to do about each gap",
 }
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use, so that the package itself costs nothing."""
+    if name != "TrainingCLIUtils":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from commands.training_cli import TrainingCLIUtils
+
+    return TrainingCLIUtils

@@ -29,16 +29,8 @@ def fine_tune_request(
     show_examples: int = 0,
     register: str | None = None,
 ) -> FineTuneRequest:
-    """One fine-tuning, with the settings it needs and no others.
-
-    A registered name of a model is settled here: what the run folder keeps is the folder, so that the run stays the
-    same when the name means another model later on.
-    """
-    section = config.transfer_learning.of(method)
-    model = resolve_model(section.model_name, config, console)
-    if model != section.model_name:
-        changed: dict[str, Any] = {method: section.model_copy(update={"model_name": model})}
-        config = config.model_copy(update={"transfer_learning": config.transfer_learning.model_copy(update=changed)})
+    """One fine-tuning, with the settings it needs and no others."""
+    config = with_settled_model(config, method, console)
     return FineTuneRequest(
         run_dir=run_dir,
         train_data=tuple(train_data),
@@ -60,3 +52,17 @@ def fine_tune_request(
         register=register,
         registry_dir=config.common.registry_dir,
     )
+
+
+def with_settled_model(config: ToolkitConfig, method: Method, console: Console) -> ToolkitConfig:
+    """The settings with the folder in place of a registered name of a model.
+
+    What a run folder keeps is the folder, so that the run stays the same when the name means another model later on.
+
+    Raises:
+        LLMToolkitError: there is no such model; names the nearest one.
+    """
+    section = config.transfer_learning.of(method)
+    model = resolve_model(section.model_name, config, console)
+    changed: dict[str, Any] = {method: section.model_copy(update={"model_name": model})}
+    return config.model_copy(update={"transfer_learning": config.transfer_learning.model_copy(update=changed)})

@@ -100,7 +100,7 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
     request = fine_tune_request(
         config,
         method,
-        _run_dir(method, args, Path(config.common.output_dir)),
+        run_dir_of(method, args, Path(config.common.output_dir)),
         console,
         train_data=args.train_data,
         eval_data=args.eval_data,
@@ -137,7 +137,7 @@ def _weight(text: str) -> float:
     return weight
 
 
-def _run_dir(method: Method, args: argparse.Namespace, runs_dir: Path) -> Path:
+def run_dir_of(method: Method, args: argparse.Namespace, runs_dir: Path) -> Path:
     """Where the run writes: as asked, where the run to be resumed stands, or a new folder."""
     from workflows.run_folder import newest_unfinished
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from shared_utils.path_utils import PathUtils as PathUtils
     from shared_utils.record_batches import DataLoaderFactory as DataLoaderFactory
     from shared_utils.record_batches import MemoryEfficientDataLoader as MemoryEfficientDataLoader
+    from shared_utils.training_logging import TrainingLoggingUtils as TrainingLoggingUtils
     from shared_utils.training_utils import MetricsLogger as MetricsLogger
     from shared_utils.training_utils import OptimizedTrainer as OptimizedTrainer
     from shared_utils.training_utils import TrainingMetrics as TrainingMetrics
@@ -22,6 +23,7 @@ _MODULES = {
     "MetricsLogger": "shared_utils.training_utils",
     "OptimizedTrainer": "shared_utils.training_utils",
     "PathUtils": "shared_utils.path_utils",
+    "TrainingLoggingUtils": "shared_utils.training_logging",
     "TrainingMetrics": "shared_utils.training_utils",
 }
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "MetricsLogger",
     "OptimizedTrainer",
     "PathUtils",
+    "TrainingLoggingUtils",
     "TrainingMetrics",
 ]
 

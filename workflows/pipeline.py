@@ -25,6 +25,7 @@ from shared_utils.errors import DataValidationError
 from shared_utils.file_utils import ensure_output_dir, remove_leftovers, sha256_of, write_json_atomic
 from shared_utils.model_names import locate_model
 from shared_utils.run_lock import run_lock
+from shared_utils.training_logging import TrainingLoggingUtils
 from workflows.fine_tuning import fine_tune
 from workflows.fine_tuning_request import FineTuneRequest
 from workflows.pipeline_data import load_questions, write_pipeline_data
@@ -247,9 +248,7 @@ def _write_report(request: PipelineRequest, summary: dict[str, Any], seconds: di
     base = read_evaluation(run_dir / "evaluation" / "base")
     tuned = read_evaluation(run_dir / "evaluation" / "tuned")
     manifest = json.loads((run_dir / "extract" / "manifest.json").read_text(encoding="utf-8"))
-    metrics = [
-        json.loads(line) for line in (run_dir / "train" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    metrics = TrainingLoggingUtils.read_metrics(run_dir / "train")
     data = summary["data"]
     settings = request.comparison
     merged = shlex.quote(summary["exports"]["merged"])
