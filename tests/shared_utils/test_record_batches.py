@@ -7,7 +7,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared_utils import DataLoaderFactory, MemoryEfficientDataLoader
@@ -170,6 +170,7 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.dictionaries(st.text(), values, max_size=3), max_size=6),
     st.sampled_from([None, 0, 3]),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared_utils import MetricsLogger, OptimizedTrainer, TrainingMetrics
@@ -101,6 +101,7 @@ def random_batch(supervised: list[int]) -> dict[str, torch.Tensor]:
     return {"input_ids": input_ids, "labels": labels}
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(1, 11), min_size=2, max_size=2), min_size=1, max_size=4))
 def test_accumulated_batches_move_the_weights_as_one_batch_of_all_records_does(rows):
     batches = [random_batch(row) for row in rows]
@@ -167,3 +168,46 @@ def test_a_loss_that_is_no_number_stops_and_names_the_step():
     trainer = OptimizedTrainer(model, torch.optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(TrainingError, match="became nan at step 5"):
         trainer.training_step(random_batch([3]), 5)
+
+
+def scaled(model, batches, lr=1.0):
+    """A trainer that scales its loss as it does for fp16, on the processor."""
+    trainer = OptimizedTrainer(model, torch.optim.SGD(model.parameters(), lr=lr), batches)
+    trainer._scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    return trainer
+
+
+def test_scaling_the_loss_moves_the_weights_as_without():
+    batches = [random_batch([3, 9]), random_batch([1, 2])]
+    with_scale, without = TinyLanguageModel(), TinyLanguageModel()
+    trainer = scaled(with_scale, 2)
+    plain = OptimizedTrainer(without, torch.optim.SGD(without.parameters(), lr=1.0), 2)
+    for step, batch in enumerate(batches):
+        trainer.training_step(batch, step)
+        plain.training_step(batch, step)
+    torch.testing.assert_close(with_scale.table.weight, without.table.weight, atol=1e-6, rtol=1e-5)
+
+
+def test_an_overflow_leaves_the_step_out_and_scales_the_next_one_less():
+    model = TinyLanguageModel()
+    before = model.table.weight.detach().clone()
+    trainer = scaled(model, 1)
+    scheduler = trainer.scheduler = torch.optim.lr_scheduler.StepLR(trainer.optimizer, 1, gamma=0.5)
+    hook = model.table.weight.register_hook(lambda gradient: gradient * float("inf"))
+    trainer.training_step(random_batch([4]), 0)
+    hook.remove()
+    assert torch.equal(model.table.weight, before)
+    assert (trainer.optimizer_steps, trainer._scaler.get_scale(), scheduler.get_last_lr()) == (0, 512.0, [1.0])
+    trainer.training_step(random_batch([4]), 1)
+    assert trainer.optimizer_steps == 1
+    assert not torch.equal(model.table.weight, before)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_learns_on_cuda(precision):
+    model = TinyLanguageModel().cuda()
+    trainer = OptimizedTrainer(model, torch.optim.AdamW(model.parameters(), lr=0.05), 2, precision=precision)
+    losses = [trainer.training_step(random_batch([8, 8]), step) for step in range(80)]
+    assert losses[-1] < losses[0] * 0.8
