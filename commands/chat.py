@@ -40,12 +40,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Load the model, answer what is asked, and say how long it took."""
+    place = None
     if args.model is None:
-        args.model = default_model(config)
-        console.info(f"model: {args.model}")
+        args.model, place = default_model(config)
+        if not console.quiet:
+            print(f"model: {args.model}", file=sys.stderr)  # stdout is for answers
     questions = _questions(args)
     log_turn = _turn_log(args.log, args.model, config)
-    interface = _load(args, config, console)
+    interface = _load(args.model, place, config, console)
     if questions is None:
         interface.chat(log_turn)
         return CommandResult({"model": args.model})
@@ -100,10 +102,9 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _load(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> ChatInterface:
-    name: str = args.model
+def _load(name: str, place: str | None, config: ToolkitConfig, console: Console) -> ChatInterface:
     chat = config.chat
-    place = resolve_model(name, config, console)  # a wrong name is told before anything heavy loads
+    place = place or resolve_model(name, config, console)  # a wrong name is told before anything heavy loads
     if name == STARTER and not console.quiet:
         print(STARTER_NOTICE, file=sys.stderr)
     with naming_known_models(name, config):

@@ -41,19 +41,21 @@ def resolve_model(name: str, config: ToolkitConfig, console: Console) -> str:
         return name
 
 
-def default_model(config: ToolkitConfig) -> str:
-    """The registered model that `models use` chose.
+def default_model(config: ToolkitConfig) -> tuple[str, str]:
+    """Name and folder of the registered model that `models use` chose.
 
     Raises:
         ConfigurationError: none was chosen.
+        DataValidationError: its folder is gone.
     """
-    name = ModelRegistry(config.common.registry_dir).default()
+    registry = ModelRegistry(config.common.registry_dir)
+    name = registry.default()
     if name is None:
         raise ConfigurationError(
             "no model is named, and none is chosen",
             hint="name one, for example python main.py chat starter, or choose one: python main.py models use NAME",
         )
-    return name
+    return name, str(registry.path(name))
 
 
 @contextmanager

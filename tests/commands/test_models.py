@@ -59,7 +59,7 @@ def test_the_command_that_goes_on_with_a_run_registers_it_too(run_command, recor
     assert "bot" in run_command("models", "list").out
 
 
-def test_chat_takes_the_model_in_use_when_none_is_named(run_command, model):
+def test_chat_takes_the_model_in_use_when_none_is_named(run_command, model, tmp_path):
     done = run_command("chat", "--prompt", "Hi")
     assert (done.code, "no model is named, and none is chosen" in done.err) == (2, True)
     run_command("models", "add", "bot", model)
@@ -67,6 +67,10 @@ def test_chat_takes_the_model_in_use_when_none_is_named(run_command, model):
     done = run_command("chat", "--prompt", "Hi", "--max-new-tokens", 3, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["model"] == "bot"
+    (tmp_path / "bot").mkdir()  # a folder of that name was not asked for
+    done = run_command("chat", "--prompt", "Hi", "--max-new-tokens", 3)
+    assert (done.code, done.err) == (0, "model: bot\n")
+    assert "model:" not in done.out
 
 
 def test_a_folder_is_taken_before_a_registered_name_with_a_warning(run_command, model, tmp_path):
