@@ -141,6 +141,7 @@ def _encode(
     request: FineTuneRequest, tuner: Any, data: TrainingData, console: Console, cache_dir: Path | None = None
 ) -> tuple[Any, Any]:
     from training_methods.transfer_learning.dataset import encode_dataset
+    from training_methods.transfer_learning.token_range import check_token_ids
 
     training = request.settings.training
     limit = getattr(tuner.model.config, "max_position_embeddings", None)
@@ -163,6 +164,8 @@ def _encode(
             )
 
     train, held_out = encode(data.train), encode(data.held_out) if data.held_out else None
+    for dataset in (train, held_out):
+        check_token_ids(tuner.model, dataset, request.settings.model_name)
     show_examples(console, tuner.tokenizer, train, request.show_examples)
     return train, held_out
 

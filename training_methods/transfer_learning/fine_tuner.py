@@ -38,6 +38,7 @@ from training_methods.transfer_learning.settings import (
     LoggingSettings,
     TrainingSettings,
 )
+from training_methods.transfer_learning.token_range import check_token_ids
 from training_methods.transfer_learning.training_arguments import total_steps, training_arguments
 
 BYTES_PER_TRAINED_PARAMETER = 12  # a float32 weight and the two moments of AdamW, as a checkpoint holds them
@@ -141,6 +142,8 @@ class FineTuner(ABC):
         checkpoint = checkpoint or CheckpointSettings()
         early_stopping = early_stopping or EarlyStoppingSettings()
         evaluation = evaluation or InRunEvaluationSettings()
+        for dataset in (train_dataset, eval_dataset):
+            check_token_ids(self.model, dataset, self.model_name)
         run_dir = Path(output_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         self._check_disk(run_dir, checkpoint.max_checkpoints)
