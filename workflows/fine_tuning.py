@@ -82,6 +82,7 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
 
 
 def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> dict[str, object]:
+    from training_methods.transfer_learning.checkpoints import step_of
     from training_methods.transfer_learning.dataset import Collator, held_out_loss
     from training_methods.transfer_learning.fine_tuner import stored_precision
     from training_methods.transfer_learning.training_arguments import total_steps
@@ -103,6 +104,7 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     base_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
     steps = total_steps(len(train), request.settings.training)
     with console.progress(steps, "training") as progress:
+        progress.go_on_from(step_of(resume_from) if resume_from else 0)
         trainer: Any = tuner.train(
             train,
             request.run_dir,

@@ -150,7 +150,7 @@ class FineTuner(ABC):
         stop = StopOnSignal()
         callbacks: list[TrainerCallback] = [stop, *recorders(run_dir, logging or LoggingSettings(), resume_from)]
         if show_progress:
-            callbacks.append(ReportProgress(show_progress))
+            callbacks.append(ReportProgress(show_progress, lambda: trainer.tokens_now))
         if eval_dataset is not None and early_stopping.patience:
             callbacks.append(EarlyStoppingCallback(early_stopping.patience, early_stopping.min_delta))
         if eval_dataset is not None and evaluation.generate_samples:
