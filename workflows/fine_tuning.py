@@ -120,7 +120,7 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     if tuner.stopped_by is not None:
         raise Interrupted(tuner.stopped_by, hint=f"go on with: {resume_command(request)}")
     eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
-    summary = run_summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps)
+    summary = run_summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps, memory)
     finish_run(request, data, tuner, summary, run, console)
     return summary
 
