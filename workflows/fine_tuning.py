@@ -19,7 +19,7 @@ from shared_utils.records import Record
 from shared_utils.run_lock import run_lock
 from workflows.fine_tuning_outputs import finish_run, run_record, run_summary
 from workflows.fine_tuning_request import FineTuneRequest, TrainingData, load_training_data, resume_command
-from workflows.run_folder import RUN_FILE, finished_result
+from workflows.run_folder import RUN_FILE, finished_result, refuse_foreign_files
 from workflows.training_data import show_examples, tell_memory, tell_records, tell_sources
 
 CACHE_NAME = ".cache"  # in the run folder: encoded records, which can be deleted at any time
@@ -47,12 +47,14 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         if finished is not None:
             console.info(f"{request.run_dir} is finished already")
             return finished
+        refuse_foreign_files(request.run_dir)
         return _train(request, data, console)
 
 
 def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
     """Say what would be done: records, tokens, steps, memory and time; write nothing."""
     data = load_training_data(request)
+    locate_base(request.settings.model_name)
     tuner = _build_tuner(request, console)
     from training_methods.transfer_learning.estimates import estimate_seconds
     from training_methods.transfer_learning.training_arguments import total_steps
@@ -129,8 +131,10 @@ def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
     from shared_utils.model_utils import pick_device
     from training_methods.transfer_learning.memory_needs import refuse_too_large
     from training_methods.transfer_learning.methods import build_tuner
+    from training_methods.transfer_learning.precision import check_precision
 
     device = pick_device(request.device)
+    check_precision(request.settings.training.precision, device)
     refuse_too_large(request.settings, device)
     tuner: Any = build_tuner(request.settings, device=device.type, seed=request.seed)
     if request.method == "qlora":

@@ -119,3 +119,48 @@ def test_every_hostile_file_is_refused_before_anything_heavy_is_loaded(command, 
         assert not has_torch, path
     assert not (tmp_path / "outputs").exists()
     assert not (tmp_path / "logs").exists()
+
+
+def without_torch(*words):
+    """Run the command where no hub is in reach; what it said, and whether it had imported torch by then."""
+    code = "import sys, shared_utils.model_names as names; names.HUB_ADDRESS = ('127.0.0.1', 9); from main import main; "
+    code += "code = main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(code)"
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, text=True)
+    return done.returncode, done.stderr, done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_an_unknown_hub_name_is_told_before_anything_heavy_is_loaded(records_file, tmp_path, more):
+    words = ["train-lora", "--train-data", records_file, "--model", "nobody/nothing-here", *more]
+    code, err, is_light = without_torch(*words, "--output-dir", tmp_path / "run")
+    assert code == 1
+    assert "is neither a folder here nor in the local cache, and the model hub cannot be reached" in err
+    assert is_light
+
+
+def test_a_folder_with_files_of_others_is_not_written_into(run_command, records_file, tmp_path):
+    """`--output-dir .` in a project would put a model card in the place of its README."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "README.md").write_text("mine", encoding="utf-8")
+    result = run_command("train-lora", "--train-data", records_file, "--output-dir", project)
+    told(result, 1, f"{project} is no run folder, and its README.md would be overwritten")
+    assert [path.name for path in project.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--device", "cuda"], "the device 'cuda' is not available"),
+        (["--fp16", "--device", "cpu"], "fp16 needs a CUDA device"),
+        (["--preset", "nope"], "no preset 'nope'"),
+        (["--set", "transfer_learning.lora.training.optim=adam"], "optim is 'adam'"),
+    ],
+)
+def test_what_this_machine_or_program_lacks_is_a_usage_error(run_command, records_file, tmp_path, more, message):
+    import torch
+
+    if torch.cuda.is_available() and "cuda" in more:
+        pytest.skip("this machine has a GPU")
+    result = run_command("train-lora", "--train-data", records_file, "--output-dir", tmp_path / "run", "--quiet", *more)
+    told(result, 2, message)

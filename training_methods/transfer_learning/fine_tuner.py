@@ -20,13 +20,13 @@ from transformers import (
 )
 
 from shared_utils.data_loader import to_record
-from shared_utils.errors import ConfigurationError, LLMToolkitError
+from shared_utils.errors import LLMToolkitError
 from shared_utils.model_utils import load_tokenizer, pick_device, set_seed, stop_token_ids
 from shared_utils.prompt_formats import encode_prompt
 from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
 from training_methods.transfer_learning.fast_step.training_step import FastStep
-from training_methods.transfer_learning.precision import Precision, resolved_precision
+from training_methods.transfer_learning.precision import Precision, check_precision, resolved_precision
 from training_methods.transfer_learning.recorders import recorders
 from training_methods.transfer_learning.run_callbacks import ReportProgress, StopOnSignal
 from training_methods.transfer_learning.run_trainer import STATE_NAME, RunTrainer
@@ -200,8 +200,7 @@ class FineTuner(ABC):
         Raises:
             ConfigurationError: fp16 was asked for without a CUDA device.
         """
-        if precision == "fp16" and self.device.type != "cuda":
-            raise ConfigurationError("fp16 needs a CUDA device", hint="use --bf16, or leave the precision at auto")
+        check_precision(precision, self.device)
         config = self.model.config.get_text_config()
         chosen = resolved_precision(precision, self.device, int(getattr(config, "hidden_size", 0) or 0))
         if chosen == "bf16" and self._has_frozen_base():
