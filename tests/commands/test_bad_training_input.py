@@ -123,7 +123,9 @@ def test_every_hostile_file_is_refused_before_anything_heavy_is_loaded(command, 
 
 def without_torch(*words):
     """Run the command where no hub is in reach; what it said, and whether it had imported torch by then."""
-    code = "import sys, shared_utils.model_names as names; names.HUB_ADDRESS = ('127.0.0.1', 9); from main import main; "
+    code = (
+        "import sys, shared_utils.model_names as names; names.HUB_ADDRESS = ('127.0.0.1', 9); from main import main; "
+    )
     code += "code = main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(code)"
     done = subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stderr, done.stdout.splitlines()[-1] == "False"
