@@ -83,7 +83,7 @@ def finish_run(
     write_text_atomic(request.run_dir / "README.md", _card(request, data, summary))
     lines = (request.run_dir / METRICS_NAME).read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    write_curves(request.run_dir / "curves.png", rows, f"{request.settings.model_name}, {tuner.method}")
+    write_curves(request.run_dir / "curves.png", rows, f"{Path(request.settings.model_name).name}, {tuner.method}")
     if request.merge:
         report = tuner.merge(request.run_dir / "merged", [_text_of(record) for record in data.train[:3]])
         console.info(f"merged into the full-precision base: {report.in_words()}")
