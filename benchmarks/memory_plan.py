@@ -133,10 +133,13 @@ def measure(model: str, method: str, length: int, batch_size: int, recompute: bo
 
     reader = threading.Thread(target=read)
     reader.start()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer: Any = tuner.train(dataset, folder, training=training, logging=LoggingSettings(use_tensorboard=False))
-    ended.set()
-    reader.join()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            quiet = LoggingSettings(use_tensorboard=False)
+            trainer: Any = tuner.train(dataset, folder, training=training, logging=quiet)
+    finally:
+        ended.set()
+        reader.join()
     parts = {name: round(size / 1e6) for name, size in plan.parts.items()}
     return {"plan": plan.total, "took": max(readings), "precision": trainer.precision, "parts": parts}
 

@@ -20,7 +20,7 @@ PROBE_TOKENS = 64  # activations grow with the tokens, so a short row tells thos
 # Measured with `benchmarks/memory_plan.py`: gradients of activations and what the allocator holds back.
 ON_THE_WAY_BACK = 1.5
 LOGITS_IN_CHUNKS = 3 * CHUNK_BYTES  # the logits of a chunk, their gradient, and its copy in the model's format
-LOADED_LATER = 80_000_000  # libraries that only training itself loads
+LOADED_LATER = 140_000_000  # libraries that only training itself loads, and what they keep
 
 
 @dataclass(frozen=True)
