@@ -13,6 +13,7 @@ from shared_utils.errors import missing_package
 from shared_utils.model_utils import load_base_model
 from shared_utils.settings import checked
 from training_methods.transfer_learning.fine_tuner import FineTuner
+from training_methods.transfer_learning.models.four_bit import correct_scales, keep_differentiable
 from training_methods.transfer_learning.models.lora_model import ALL_LINEAR, LoRAFineTuner
 from training_methods.transfer_learning.settings import QLoRASettings
 
@@ -90,6 +91,7 @@ class QLoRAFineTuner(LoRAFineTuner):
     def _build_model(self) -> PreTrainedModel:
         chosen = self.settings.quantization
         if chosen.load_in_4bit:
+            correct_scales()
             quantization = BitsAndBytesConfig(
                 load_in_4bit=True,
                 bnb_4bit_use_double_quant=chosen.bnb_4bit_use_double_quant,
@@ -124,17 +126,6 @@ def let_go_of_the_file(model: torch.nn.Module) -> None:
     for weight in model.parameters():
         if weight.is_floating_point():
             weight.data = weight.data.clone()
-
-
-def keep_differentiable(model: torch.nn.Module) -> None:
-    """Keep 4-bit layers from repacking their weights when they are first evaluated on a processor.
-
-    bitsandbytes 0.50 repacks them for processors with AVX512-BF16, and what is packed passes no gradient on,
-    without an error: everything below the last layer would stop learning after the first evaluation.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
 
 
 def number_of_weights(weight: torch.Tensor) -> int:
