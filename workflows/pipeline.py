@@ -189,11 +189,15 @@ def _evaluate(
 ) -> dict[str, Any]:
     from evaluation.suite import evaluate_model, write_evaluation
     from shared_utils.model_utils import load_model, load_tokenizer
+    from shared_utils.vocabulary import make_room
 
     settings = request.comparison
     records = load_questions(Path(data["evaluation"]))
-    tokenizer = load_tokenizer(model_name, request.fine_tuning.settings.training.chat_template)
+    training = request.fine_tuning.settings
+    tokenizer = load_tokenizer(model_name, training.training.chat_template, training.new_tokens)
     model = load_model(model_name, request.fine_tuning.device)
+    if training.new_tokens:
+        make_room(model, len(tokenizer))  # the base has no rows for them
     with console.progress(2 * len(records), "evaluating") as progress:
         result = evaluate_model(
             model,

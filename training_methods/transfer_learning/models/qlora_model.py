@@ -32,7 +32,7 @@ class QLoRAFineTuner(LoRAFineTuner):
         bnb_4bit_use_double_quant: quantise the scales of the blocks, too.
         bnb_4bit_quant_type: nf4 or fp4.
         bnb_4bit_compute_dtype: bfloat16, float16 or float32, for products with 4-bit weights.
-        device, seed, chat_template: as for `FineTuner`.
+        device, seed, chat_template, new_tokens: as for `FineTuner`.
 
     Raises:
         ConfigurationError: settings that do not go together, or bitsandbytes is not installed.
@@ -58,6 +58,7 @@ class QLoRAFineTuner(LoRAFineTuner):
         init_lora_weights: str = "default",
         lora_plus_ratio: float | None = None,
         modules_to_save: Sequence[str] = (),
+        new_tokens: Sequence[str] = (),
         device: str = "auto",
         seed: int = 42,
         chat_template: str | None = None,
@@ -77,6 +78,7 @@ class QLoRAFineTuner(LoRAFineTuner):
                 "init_lora_weights": init_lora_weights,
                 "lora_plus_ratio": lora_plus_ratio,
                 "modules_to_save": list(modules_to_save),
+                "new_tokens": list(new_tokens),
                 "quantization": {
                     "load_in_4bit": load_in_4bit,
                     "bnb_4bit_use_double_quant": bnb_4bit_use_double_quant,
@@ -86,7 +88,9 @@ class QLoRAFineTuner(LoRAFineTuner):
             },
         )
         # Not LoRAFineTuner's: its settings are those of the other section.
-        FineTuner.__init__(self, model_name, device=device, seed=seed, chat_template=chat_template)
+        FineTuner.__init__(
+            self, model_name, device=device, seed=seed, chat_template=chat_template, new_tokens=new_tokens
+        )
 
     def _build_model(self) -> PreTrainedModel:
         chosen = self.settings.quantization
