@@ -31,6 +31,7 @@ SHAREGPT_ROLES = {
 ROLES = ("system", "user", "assistant", "tool")
 _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")  # no text, though JSON can write it; no tokenizer takes it
 Rows = Iterator[tuple[str, dict[str, Any]]]  # where a record stands, and the record
+RecordReader = Callable[[Mapping[str, Any], str], Record]  # a row and where it stands -> its normal form
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,28 @@ class LoadedRecords:
     fingerprints: dict[str, str]  # file -> SHA-256
 
 
-def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
+class UnusableRecord(Exception):
+    """A record of a known kind from which nothing can be learnt; its text is the reason, for the list of those."""
+
+
+def usable_record(row: Mapping[str, Any], where: str) -> Record:
+    """As `to_record`.
+
+    Raises:
+        UnusableRecord: it has an empty answer, a wrong order of roles or broken characters.
+    """
+    record = to_record(row, where)
+    reason = unusable(record)
+    if reason:
+        raise UnusableRecord(reason)
+    return record
+
+
+def load_records(paths: Sequence[str | Path], read: RecordReader = usable_record) -> LoadedRecords:
     """Read `.jsonl`, `.json`, `.csv`, `.parquet` files, or folders of them; kinds may differ between files.
 
-    Records with an empty answer or a wrong order of roles are counted in `rejected`.
+    What `read` finds unusable, such as records with an empty answer, is counted in `rejected`. It takes a record as
+    it stands in the file, and where that is.
 
     Raises:
         DataValidationError: a file is missing or broken, or a record is of no known kind; names file,
@@ -65,12 +84,10 @@ def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
     for path in _record_files(paths):
         fingerprints[str(path)] = sha256_of(path)
         for where, row in _rows(path):
-            record = to_record(row, where)
-            reason = _unusable(record)
-            if reason:
-                rejected.append(Rejected(where, reason))
-            else:
-                records.append(record)
+            try:
+                records.append(read(row, where))
+            except UnusableRecord as error:
+                rejected.append(Rejected(where, str(error)))
     return LoadedRecords(records, rejected, fingerprints)
 
 
@@ -258,6 +275,11 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def _no_kind(row: Mapping[str, Any], where: str) -> DataValidationError:
+    if "chosen" in row and "rejected" in row:
+        return DataValidationError(
+            f"{where}: a preference pair (chosen, rejected), from which fine-tuning on answers does not learn",
+            hint="python main.py train-dpo learns from pairs",
+        )
     known = sorted({key for keys in KEYS_BY_KIND.values() for key in keys})
     close = {key: nearest(key, known) for key in row}
     kind = next((name for name, keys in KEYS_BY_KIND.items() if set(keys) & (set(row) | set(close.values()))), "text")
@@ -269,7 +291,7 @@ def _no_kind(row: Mapping[str, Any], where: str) -> DataValidationError:
     )
 
 
-def _unusable(record: Record) -> str | None:
+def unusable(record: Record) -> str | None:
     """Why a record cannot be trained on, or None."""
     if "text" in record:
         if _HALF_OF_A_PAIR.search(record["text"]):

@@ -82,9 +82,8 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
 
 
 def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> dict[str, object]:
-    from training_methods.transfer_learning.dataset import Collator, held_out_loss
     from training_methods.transfer_learning.fine_tuner import stored_precision
-    from training_methods.transfer_learning.training_arguments import total_steps
+    from training_methods.transfer_learning.training_arguments import records_of_run, total_steps
 
     started = time.time()
     if request.settings.model_name == STARTER:
@@ -98,16 +97,17 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)
     write_json_atomic(request.run_dir / RUN_FILE, run)
 
-    collator = Collator(tuner.tokenizer.pad_token_id)
-    batch_size = request.settings.training.per_device_train_batch_size * 2
-    base_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
-    steps = total_steps(len(train), request.settings.training)
+    training = request.settings.training
+    with console.progress(len(train), "asking the reference") as progress:
+        tuner.prepare(train, training, precision, records_of_run(len(train), training, request.seed), progress.advance)
+    base = tuner.measure(held_out, training, precision) if held_out else {}
+    steps = total_steps(len(train), training)
     with console.progress(steps, "training") as progress:
         trainer: Any = tuner.train(
             train,
             request.run_dir,
             eval_dataset=held_out,
-            training=request.settings.training,
+            training=training,
             checkpoint=request.checkpoint,
             early_stopping=request.early_stopping,
             evaluation=request.evaluation,
@@ -117,8 +117,8 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
         )
     if tuner.stopped_by is not None:
         raise Interrupted(tuner.stopped_by, hint=f"go on with: {resume_command(request)}")
-    eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
-    summary = run_summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps)
+    tuned = tuner.measure(held_out, training, precision) if held_out else {}
+    summary = run_summary(request, tuner, trainer, train, base, tuned, resume_from, steps)
     finish_run(request, data, tuner, summary, run, console)
     return summary
 
@@ -131,7 +131,7 @@ def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
     device = pick_device(request.device)
     refuse_too_large(request.settings, device)
     tuner: Any = build_tuner(request.settings, device=device.type, seed=request.seed)
-    if request.method == "qlora":
+    if hasattr(tuner, "bytes_before_quantization"):
         before, after = tuner.bytes_before_quantization, tuner.bytes_after_quantization
         console.info(f"weights of the base: {before / 1e6:,.1f} MB in float32, {after / 1e6:,.1f} MB quantised")
     return tuner
@@ -140,8 +140,6 @@ def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
 def _encode(
     request: FineTuneRequest, tuner: Any, data: TrainingData, console: Console, cache_dir: Path | None = None
 ) -> tuple[Any, Any]:
-    from training_methods.transfer_learning.dataset import encode_dataset
-
     training = request.settings.training
     limit = getattr(tuner.model.config, "max_position_embeddings", None)
     if limit and training.max_length > limit:
@@ -152,15 +150,7 @@ def _encode(
 
     def encode(records: list[Record]) -> Any:
         with console.progress(len(records), "reading records") as progress:
-            return encode_dataset(
-                records,
-                tuner.tokenizer,
-                max_length=training.max_length,
-                train_on_prompt=training.train_on_prompt,
-                strict=training.strict,
-                cache_dir=cache_dir,
-                advance=progress.advance,
-            )
+            return tuner.objective.encode(records, tuner.tokenizer, training, cache_dir, progress.advance)
 
     train, held_out = encode(data.train), encode(data.held_out) if data.held_out else None
     show_examples(console, tuner.tokenizer, train, request.show_examples)
