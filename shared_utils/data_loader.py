@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -122,13 +123,18 @@ def split_records(records: Sequence[Record], fraction: float) -> tuple[list[Reco
     """Training and held-out records, chosen by the hash of their content.
 
     The same record always falls on the same side of its neighbours, whatever the order of the files;
-    equal records never stand on both sides.
+    equal records, and preference pairs with one prompt, never stand on both sides.
     """
     if fraction <= 0 or len(records) < 2:
         return list(records), []
     keys = [content_hash(record) for record in records]
     count = max(1, round(len(records) * fraction))
-    held_out = set(sorted(set(keys))[:count])
+    held_out: set[str] = set()
+    taken = 0
+    for key, records_of_it in sorted(Counter(keys).items()):
+        if taken < count:
+            held_out.add(key)
+            taken += records_of_it
     train = [record for record, key in zip(records, keys, strict=True) if key not in held_out]
     if not train:
         return list(records), []
@@ -136,7 +142,7 @@ def split_records(records: Sequence[Record], fraction: float) -> tuple[list[Reco
 
 
 def content_hash(record: Record) -> str:
-    """SHA-256 of what a record teaches, without its id and place."""
+    """SHA-256 of what a record teaches, without its id and place; of a preference pair, of what it asks."""
     content: Any = record.get("text") if "text" in record else record.get("messages")
     if "tools" in record:
         content = [content, record["tools"]]

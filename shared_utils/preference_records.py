@@ -48,7 +48,7 @@ def to_pair(row: Mapping[str, Any], where: str) -> PreferencePair:
     if row.get("tools"):
         pair["tools"] = to_record({"messages": [], "tools": row["tools"]}, where)["tools"]
     for answer in (chosen, rejected):
-        conversation: Record = {**pair, "messages": [*prompt, *answer]}
+        conversation: Record = {"id": pair["id"], "source": where, "messages": [*prompt, *answer]}
         reason = "no answer at the end" if answer[-1]["role"] != "assistant" else unusable(conversation)
         if reason:
             raise UnusableRecord(reason)

@@ -19,6 +19,7 @@ from shared_utils.records import Record
 from shared_utils.run_lock import run_lock
 from workflows.fine_tuning_outputs import finish_run, run_record, run_summary
 from workflows.fine_tuning_request import FineTuneRequest, TrainingData, load_training_data, resume_command
+from workflows.preference_start import from_whole_model
 from workflows.run_folder import RUN_FILE, finished_result
 from workflows.training_data import show_examples, tell_memory, tell_records, tell_sources
 
@@ -34,6 +35,8 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     data = load_training_data(request)
+    if request.method == "dpo":
+        request = from_whole_model(request, console)
     locate_base(request.settings.model_name)  # a mistyped name must not cost the import of the libraries
     ensure_output_dir(request.run_dir)
     with run_lock(request.run_dir):

@@ -158,6 +158,11 @@ class RunTrainer(Trainer):
         metrics = self.objective.held_out(
             self.fast_step, self.held_out, self.args.per_device_eval_batch_size, self.max_eval_batches
         )
+        if not math.isfinite(metrics["eval_loss"]):
+            raise TrainingError(
+                f"the held-out loss became {metrics['eval_loss']} at step {self.state.global_step}",
+                hint="lower --learning-rate, or go on from the last checkpoint with --resume",
+            )
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         if self.state.best_metric is None or metrics["eval_loss"] < self.state.best_metric:
@@ -175,7 +180,8 @@ class RunTrainer(Trainer):
             return  # the library's closing summary; run.json has ours
         now = time.monotonic()
         line: dict[str, object] = {"step": self.state.global_step, "epoch": round(self.state.epoch or 0.0, 6)}
-        line.update({key: value for key, value in logs.items() if key != "epoch"})
+        # JSON knows no infinite numbers, which norms of gradients can be.
+        line.update({key: value if math.isfinite(value) else None for key, value in logs.items() if key != "epoch"})
         if "loss" in logs:
             self.tokens_seen += self._tokens_since_log
             line["tokens"] = self.tokens_seen

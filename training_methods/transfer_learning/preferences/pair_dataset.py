@@ -76,7 +76,9 @@ class PairCollator:
         self._collate = StepCollator()
 
     def __call__(self, pairs: Sequence[dict[str, object]]) -> dict[str, Tensor]:
-        """`input_ids`, `labels` (1, tokens), `lengths` (2 x pairs,), `record_index` (pairs,), `reference` (pairs, 2)."""
+        """`input_ids` and `labels` of shape (1, tokens), `lengths` of the rows, chosen and rejected in turn, of shape
+        (2 x pairs,), `record_index` (pairs,) and `reference` (pairs, 2).
+        """
         rows = [cast(EncodedRecord, pair[name]) for pair in pairs for name in ("chosen", "rejected")]
         batch = self._collate(
             [
