@@ -9,7 +9,7 @@ from commands.train_options import add_training_arguments, run_training
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console
 
-EXAMPLE = "python main.py train-dpo --train-data data/preferences.jsonl --model outputs/lora/merged"
+EXAMPLE = "python main.py train-dpo --train-data data/preferences.jsonl --model outputs/lora"
 FLAGS = {
     "--beta": "beta",
     "--loss-type": "loss_type",

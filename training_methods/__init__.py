@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from training_methods.transfer_learning.models.full_model import FullFineTuner as FullFineTuner
     from training_methods.transfer_learning.models.lora_model import LoRAFineTuner as LoRAFineTuner
     from training_methods.transfer_learning.models.qlora_model import QLoRAFineTuner as QLoRAFineTuner
+    from training_methods.transfer_learning.preferences.objective import PreferencePairs as PreferencePairs
 
 _MODULES = {
     "LoRAFineTuner": "training_methods.transfer_learning.models.lora_model",
     "QLoRAFineTuner": "training_methods.transfer_learning.models.qlora_model",
     "FullFineTuner": "training_methods.transfer_learning.models.full_model",
+    "PreferencePairs": "training_methods.transfer_learning.preferences.objective",
     "merge_adapter": "training_methods.transfer_learning.adapter_merging",
     "TrainingConfig": "training_methods.training_config",
     "TrainingConfigBuilder": "training_methods.training_config",
@@ -27,6 +29,7 @@ __all__ = [
     "ConfigurationTemplate",
     "FullFineTuner",
     "LoRAFineTuner",
+    "PreferencePairs",
     "QLoRAFineTuner",
     "TrainingConfig",
     "TrainingConfigBuilder",

@@ -191,17 +191,3 @@ def test_settings_that_do_not_go_together_are_a_usage_error(run_command, words):
     result = run_command(*words, "--loss-type", "hinge", "--label-smoothing", "0.1")
     assert result.code == 2
     assert "label_smoothing goes with loss_type sigmoid, not hinge" in result.err
-
-
-def test_a_loss_that_is_no_number_names_the_pairs(run_command, words, pairs_file):
-    exploding = ("--learning-rate", "1", "--set", "transfer_learning.dpo.beta=1e38")
-    result = run_command(*words, *exploding, "--eval-split", "0")
-    assert result.code == 1
-    assert "the loss became nan at step 2" in result.err
-    assert f"on the records {pairs_file}, line" in result.err
-
-
-def test_a_held_out_loss_that_is_no_number_stops_the_run(run_command, words):
-    result = run_command(*words, "--learning-rate", "1", "--set", "transfer_learning.dpo.beta=1e38")
-    assert result.code == 1
-    assert "the held-out loss became nan at step 1" in result.err

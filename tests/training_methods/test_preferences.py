@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from shared_utils.errors import ConfigurationError, DataValidationError
+from shared_utils.errors import ConfigurationError, DataValidationError, TrainingError
 from shared_utils.preference_records import to_pair
 from shared_utils.prompt_formats import EncodedRecord
 from shared_utils.settings import checked
@@ -288,3 +288,21 @@ def test_a_run_that_ends_early_asks_the_reference_for_what_it_will_see_only(tiny
 def test_settings_that_would_mean_something_else_are_refused(values, message):
     with pytest.raises(ConfigurationError, match=message):
         checked(DPOSettings, values)
+
+
+def test_a_loss_that_is_no_number_names_the_pairs(tiny_model, tmp_path):
+    tuner, training = tuner_of(tiny_model, training={"max_steps": 2})
+    data = tuner.objective.encode(polite_pairs(range(8)), tuner.tokenizer, training)
+    with torch.no_grad():
+        next(weight for name, weight in tuner.model.named_parameters() if "lora_B" in name).fill_(math.inf)
+    with pytest.raises(TrainingError, match=r"the loss became nan at step 1, on the records .*pair \d"):
+        tuner.train(data, tmp_path, training=training)
+
+
+def test_a_held_out_loss_that_is_no_number_stops_the_run(tiny_model, tmp_path):
+    tuner, training = tuner_of(tiny_model, training={"max_steps": 2})
+    data, held_out = (tuner.objective.encode(polite_pairs(range(8)), tuner.tokenizer, training) for _ in range(2))
+    held_out.reference.fill_(math.inf)
+    with pytest.raises(TrainingError, match="the held-out loss became nan at step 1"):
+        tuner.train(data, tmp_path, eval_dataset=held_out, training=training)
+    assert not list(tmp_path.glob("checkpoint-*"))
