@@ -1,4 +1,4 @@
-"""Writes the sample world: documents, training and evaluation records, preference pairs, conversations, the starter model.
+"""Writes the sample world: documents, records for training and evaluation, conversations, the starter model.
 
 Everything is about the Nebbin, a kettle that brews weather. What the documents say stands in
 facts.yaml as questions and answers; the evaluation questions are worded differently from all

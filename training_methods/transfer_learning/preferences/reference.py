@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -73,7 +74,7 @@ def ask_reference(
             if advance:
                 advance(len(members))
     if path:
-        draft = path.with_name(TEMPORARY_PREFIX + path.name)
+        draft = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")  # processes of one run write the same
         save_file({"reference": dataset.reference}, draft)
         draft.replace(path)
 
