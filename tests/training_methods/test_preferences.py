@@ -266,6 +266,19 @@ def test_encoded_pairs_and_the_reference_are_kept_and_read_again(tiny_model, tmp
     assert kept.read_bytes() == content
 
 
+def test_pairs_that_were_used_with_another_base_are_asked_about_anew(tiny_model):
+    """Log-likelihoods of the wrong reference would train without a word."""
+    tuner, training = tuner_of(tiny_model)
+    data = encode_pairs(polite_pairs(range(4)), tuner.tokenizer, max_length=64)
+    tuner.prepare(data, training, "float32")
+    first = data.reference.clone()
+    with torch.no_grad():
+        tuner.model.get_base_model().model.norm.weight.mul_(2)
+    tuner.model.config.name_or_path = "another"
+    tuner.prepare(data, training, "float32")
+    assert not torch.isclose(data.reference, first).any()
+
+
 def test_a_run_that_ends_early_asks_the_reference_for_what_it_will_see_only(tiny_model):
     tuner, training = tuner_of(tiny_model, training={"max_steps": 2, "gradient_accumulation_steps": 1})
     data = encode_pairs(polite_pairs(range(20)), tuner.tokenizer, max_length=64)
@@ -302,6 +315,7 @@ def test_a_loss_that_is_no_number_names_the_pairs(tiny_model, tmp_path):
 def test_a_held_out_loss_that_is_no_number_stops_the_run(tiny_model, tmp_path):
     tuner, training = tuner_of(tiny_model, training={"max_steps": 2})
     data, held_out = (tuner.objective.encode(polite_pairs(range(8)), tuner.tokenizer, training) for _ in range(2))
+    tuner.prepare(held_out, training, "float32")
     held_out.reference.fill_(math.inf)
     with pytest.raises(TrainingError, match="the held-out loss became nan at step 1"):
         tuner.train(data, tmp_path, eval_dataset=held_out, training=training)

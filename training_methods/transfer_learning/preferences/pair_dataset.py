@@ -36,6 +36,7 @@ class PairDataset(EncodedDataset):
     Attributes:
         reference: (pairs, 2), log-likelihoods of both answers under the reference; not a number where
             `preferences/reference.py` has not been asked yet, which stops a run.
+        reference_of: the base that was asked; empty before.
         folder: where the rows are kept, and the log-likelihoods can be; None: in memory alone.
     """
 
@@ -48,6 +49,7 @@ class PairDataset(EncodedDataset):
     ) -> None:
         super().__init__(rows, record_ids, summary)
         self.reference = torch.full((len(self), 2), float("nan"))
+        self.reference_of = ""
         self.folder = folder
 
     @property

@@ -56,8 +56,10 @@ def ask_reference(
     Which pairs share a pass depends on the pairs alone, so asking again gives the same numbers.
     """
     wanted = sorted(range(len(dataset)) if indices is None else set(indices))
-    missing = dataset.reference[wanted].isnan().any()
-    if not missing:
+    if dataset.reference_of != _base_of(step):  # pairs may be learnt from on another base, too
+        dataset.reference = torch.full_like(dataset.reference, float("nan"))
+        dataset.reference_of = _base_of(step)
+    if not dataset.reference[wanted].isnan().any():
         return
     path = dataset.folder and dataset.folder.with_name(f"reference-{_fingerprint(step, dataset, wanted)}.safetensors")
     if path and path.is_file():
@@ -114,6 +116,10 @@ def adapter_off(model: Any) -> AbstractContextManager[None]:
 
 def _fingerprint(step: FastStep, dataset: PairDataset, wanted: Sequence[int]) -> str:
     """Names what the numbers depend on: the rows, which of them, the base and its number formats."""
-    formats = sorted({str(weight.dtype) for weight in step.model.parameters()})
-    facts = [dataset.folder and dataset.folder.name, list(wanted), step.model.config.name_or_path, formats]
+    facts = [dataset.folder and dataset.folder.name, list(wanted), _base_of(step)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _base_of(step: FastStep) -> str:
+    formats = sorted({str(weight.dtype) for weight in step.model.parameters()})
+    return f"{step.model.config.name_or_path} in {', '.join(formats)}"
