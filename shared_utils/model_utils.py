@@ -116,7 +116,8 @@ def load_base_model(name: str, device: str, quantization: Any = None) -> PreTrai
     if quantization is None:
         return _load_base(location, "float32").to(pick_device(device))
     # Quantised weights cannot be moved afterwards, so they are placed while they load.
-    return _load_base(location, "float32", quantization_config=quantization, device_map={"": device})
+    place = f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device  # each process has its own
+    return _load_base(location, "float32", quantization_config=quantization, device_map={"": place})
 
 
 def _load_base(location: ModelLocation, dtype: str, **placement: Any) -> PreTrainedModel:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from shared_utils.file_utils import (
     write_text_atomic,
 )
 from shared_utils.model_names import STARTER, STARTER_NOTICE, locate_base
+from shared_utils.processes import from_main, is_main_process, join, leave, main_first, together
 from shared_utils.records import Record
 from shared_utils.run_lock import run_lock
 from workflows.fine_tuning_outputs import finish_run, run_record, run_summary
@@ -33,21 +36,38 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         TrainingError: the loss was not finite, or the memory did not suffice.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
-    data = load_training_data(request)
-    locate_base(request.settings.model_name)  # a mistyped name must not cost the import of the libraries
-    ensure_output_dir(request.run_dir)
-    with run_lock(request.run_dir):
-        remove_leftovers(request.run_dir)
-        finished = finished_result(
-            request.run_dir,
-            data.identity,
-            resume=request.resume is not None,
-            resume_with=resume_command(request),
+    join(request.device)
+    data = together(lambda: load_training_data(request))
+    together(lambda: locate_base(request.settings.model_name))  # a mistyped name must not cost the libraries
+    with _held(request.run_dir):
+        finished = from_main(
+            lambda: finished_result(
+                request.run_dir,
+                data.identity,
+                resume=request.resume is not None,
+                resume_with=resume_command(request),
+            )
         )
         if finished is not None:
             console.info(f"{request.run_dir} is finished already")
-            return finished
-        return _train(request, data, console)
+        else:
+            finished = _train(request, data, console)
+    leave()
+    return finished
+
+
+@contextmanager
+def _held(run_dir: Path) -> Iterator[None]:
+    """Hold the run folder; of several processes the main one does it for all."""
+    with ExitStack() as held:
+
+        def take() -> None:
+            ensure_output_dir(run_dir)
+            held.enter_context(run_lock(run_dir))
+            remove_leftovers(run_dir)
+
+        from_main(take)
+        yield
 
 
 def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
@@ -89,18 +109,19 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     started = time.time()
     if request.settings.model_name == STARTER:
         console.info(STARTER_NOTICE)
-    resume_from = _checkpoint_to_resume(request, console)
-    tuner = _build_tuner(request, console)
+    resume_from = from_main(lambda: _checkpoint_to_resume(request, console))
+    tuner = together(lambda: _build_tuner(request, console))
     precision = tuner.use_precision(stored_precision(resume_from) or request.settings.training.precision)
-    train, held_out = _encode(request, tuner, data, console, request.run_dir / CACHE_NAME)
+    train, held_out = main_first(lambda: _encode(request, tuner, data, console, request.run_dir / CACHE_NAME))
     memory = _tell_plan(console, request, data, tuner, train)
     run = {**run_record(request, data, started, train, memory), "precision": precision}
-    write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)
-    write_json_atomic(request.run_dir / RUN_FILE, run)
+    if is_main_process():
+        write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)
+        write_json_atomic(request.run_dir / RUN_FILE, run)
 
     collator = Collator(tuner.tokenizer.pad_token_id)
     batch_size = request.settings.training.per_device_train_batch_size * 2
-    base_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
+    base_loss = held_out_loss(tuner.model, held_out, collator, batch_size, shared=True) if held_out else None
     steps = total_steps(len(train), request.settings.training)
     with console.progress(steps, "training") as progress:
         trainer: Any = tuner.train(
@@ -117,9 +138,9 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
         )
     if tuner.stopped_by is not None:
         raise Interrupted(tuner.stopped_by, hint=f"go on with: {resume_command(request)}")
-    eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
+    eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size, shared=True) if held_out else None
     summary = run_summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps)
-    finish_run(request, data, tuner, summary, run, console)
+    from_main(lambda: finish_run(request, data, tuner, summary, run, console))
     return summary
 
 

@@ -22,10 +22,12 @@ from transformers import (
 from shared_utils.data_loader import to_record
 from shared_utils.errors import ConfigurationError, LLMToolkitError
 from shared_utils.model_utils import load_tokenizer, pick_device, set_seed, stop_token_ids
+from shared_utils.processes import from_main, is_main_process
 from shared_utils.prompt_formats import encode_prompt
 from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
 from training_methods.transfer_learning.fast_step.training_step import FastStep
+from training_methods.transfer_learning.launch import current_launch, may_skip_weights
 from training_methods.transfer_learning.precision import Precision, resolved_precision
 from training_methods.transfer_learning.recorders import recorders
 from training_methods.transfer_learning.run_callbacks import ReportProgress, StopOnSignal
@@ -143,14 +145,17 @@ class FineTuner(ABC):
         evaluation = evaluation or InRunEvaluationSettings()
         run_dir = Path(output_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
-        self._check_disk(run_dir, checkpoint.max_checkpoints)
+        from_main(lambda: self._check_disk(run_dir, checkpoint.max_checkpoints))
         stop = StopOnSignal()
-        callbacks: list[TrainerCallback] = [stop, *recorders(run_dir, logging or LoggingSettings(), resume_from)]
+        callbacks: list[TrainerCallback] = [stop]
+        if is_main_process():
+            callbacks += recorders(run_dir, logging or LoggingSettings(), resume_from)
         if show_progress:
             callbacks.append(ReportProgress(show_progress))
         if eval_dataset is not None and early_stopping.patience:
             callbacks.append(EarlyStoppingCallback(early_stopping.patience, early_stopping.min_delta))
-        if eval_dataset is not None and evaluation.generate_samples:
+        can_reply = is_main_process() and not current_launch().divides_weights  # the others wait meanwhile
+        if eval_dataset is not None and evaluation.generate_samples and can_reply:
             callbacks.append(
                 WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, evaluation.num_samples)
             )
@@ -170,6 +175,7 @@ class FineTuner(ABC):
                 self.device,
                 self.seed,
                 self._has_frozen_base(),
+                may_skip_weights(self.model.config),
             ),
             tokenizer=self.tokenizer,
             train_dataset=train_dataset,
@@ -200,7 +206,8 @@ class FineTuner(ABC):
         if precision == "fp16" and self.device.type != "cuda":
             raise ConfigurationError("fp16 needs a CUDA device", hint="use --bf16, or leave the precision at auto")
         config = self.model.config.get_text_config()
-        chosen = resolved_precision(precision, self.device, int(getattr(config, "hidden_size", 0) or 0))
+        size = int(getattr(config, "hidden_size", 0) or 0)
+        chosen = from_main(lambda: resolved_precision(precision, self.device, size))  # a race may end either way
         if chosen == "bf16" and self._has_frozen_base():
             for weight in self.model.parameters():
                 if not weight.requires_grad and weight.dtype == torch.float32:
@@ -209,6 +216,7 @@ class FineTuner(ABC):
 
     def step_for(self, training: TrainingSettings, precision: Precision) -> FastStep:
         """What computes the losses of a run with these settings."""
+        launch = current_launch()
         return FastStep(
             self.model,
             most_tokens=training.per_device_train_batch_size * training.max_length,
@@ -217,6 +225,7 @@ class FineTuner(ABC):
             # NEFTune's noise shrinks with the length of a row, which packing changes.
             packing=training.packing and not training.neftune_noise_alpha,
             fuse=precision != "fp16",
+            only_plain=launch.note,
         )
 
     def _has_frozen_base(self) -> bool:

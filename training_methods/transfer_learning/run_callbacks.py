@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from shared_utils.processes import gathered, process_count
+
+ECHO_SECONDS = 5.0
+
 
 class StopOnSignal(TrainerCallback):
-    """Ctrl-C or SIGTERM: the step ends, a checkpoint is written, the run stops; a second one ends at once."""
+    """Ctrl-C or SIGTERM: the step ends, a checkpoint is written, the run stops; a second one ends at once.
+
+    Of several processes all stop after the same step, whichever of them heard the signal. A launcher passes on
+    a signal that its processes may have got already, so what follows at once counts as the same.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self._heard_at = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopOnSignal:
@@ -31,14 +41,17 @@ class StopOnSignal(TrainerCallback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:
+            if process_count() > 1 and time.monotonic() - self._heard_at < ECHO_SECONDS:
+                return
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self.signal_number = number
+        self.signal_number, self._heard_at = number, time.monotonic()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """Ask the library to save and stop."""
+        self.signal_number = max(gathered(self.signal_number or 0)) or None
         if self.signal_number is not None:
             control.should_save = True
             control.should_training_stop = True

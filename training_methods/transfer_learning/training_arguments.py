@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
+from shared_utils.processes import process_count
 from training_methods.transfer_learning.precision import Precision
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
@@ -31,6 +32,7 @@ def training_arguments(
     device: torch.device,
     seed: int,
     has_frozen_base: bool,
+    may_skip_weights: bool,
 ) -> TrainingArguments:
     """What the library's Trainer is told.
 
@@ -40,6 +42,7 @@ def training_arguments(
         steps: optimizer steps of the whole run.
         evaluates: whether there are held-out records.
         has_frozen_base: most weights are not trained; they are in the chosen format already.
+        may_skip_weights: a pass may leave trained weights out, as with experts; DDP then looks for them each time.
     """
     return TrainingArguments(
         output_dir=str(run_dir),
@@ -75,6 +78,8 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
         dataloader_pin_memory=device.type == "cuda",
+        ddp_find_unused_parameters=may_skip_weights,
+        log_level_replica="error",
     )
 
 
@@ -88,11 +93,11 @@ def optimizer_on(device: torch.device, name: str) -> str:
 
 
 def total_steps(rows: int, training: TrainingSettings) -> int:
-    """Optimizer steps of a run, counted as the library counts them."""
+    """Optimizer steps of a run, counted as the library counts them, over all its processes."""
     if training.max_steps:
         return training.max_steps
-    batches = math.ceil(rows / training.per_device_train_batch_size)
-    per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
+    together = training.per_device_train_batch_size * training.gradient_accumulation_steps * process_count()
+    per_epoch = max(1, math.ceil(rows / together))
     return math.ceil(training.num_train_epochs * per_epoch)
 
 

@@ -42,6 +42,7 @@ class FastStep:
         pad_token_id: fills the gaps of padded passes.
         packing: lay records end to end where the model allows it.
         fuse: put lean layers in; off under automatic mixed precision.
+        only_plain: why the model must be used as it is, as a whole; empty: it need not be.
 
     Attributes:
         notes: what could not be used for this model, in words.
@@ -56,11 +57,16 @@ class FastStep:
         pad_token_id: int,
         packing: bool = True,
         fuse: bool = True,
+        only_plain: str = "",
     ) -> None:
         self._model = model
         self._most_tokens, self._most_records, self._pad_token_id = most_tokens, most_records, pad_token_id
-        self._fuse = fuse
-        self.notes: list[str] = []
+        self._fuse = fuse and not only_plain
+        self.notes: list[str] = [only_plain] if only_plain else []
+        self.is_packed = False
+        self._output: OutputLayer | None = None
+        if only_plain:
+            return
         self._output = find_output_layer(model)
         if self._output is None:
             self.notes.append("the loss is taken from the logits of all tokens: this model changes its logits")
