@@ -177,8 +177,18 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def save_whole_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_whole_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Write a model with its tokenizer so that any program can load it and knows where an answer ends.
+
+    Args:
+        model, tokenizer: what is written.
+        folder: the new model folder.
+        weights: all weights, where the model itself holds a part of them only; None takes the model's.
 
     Raises:
         LLMToolkitError: the weights could not be written.
@@ -193,7 +203,7 @@ def save_whole_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
             # Some published models keep a temperature that nothing uses; transformers refuses to write it.
             generation.temperature = generation.top_p = generation.top_k = None
     try:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
     except SafetensorError as error:
         raise LLMToolkitError(
             f"the weights cannot be written: {error}", hint="make room on the disk and run it again"

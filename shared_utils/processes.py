@@ -6,6 +6,7 @@ A process on its own leads, agrees with itself, and none of this costs anything.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -51,6 +52,8 @@ def join(device: str) -> None:
     if process_count() > 1:
         import torch
         from accelerate import PartialState
+
+        logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells each file that it writes
 
         PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=LONGEST_WAIT)
 

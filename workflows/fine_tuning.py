@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shared_utils.console import Console
-from shared_utils.errors import DataValidationError, Interrupted
+from shared_utils.errors import ConfigurationError, DataValidationError, Interrupted
 from shared_utils.file_utils import (
     ensure_output_dir,
     remove_leftovers,
@@ -37,6 +37,7 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     join(request.device)
+    _check_launch(request)
     data = together(lambda: load_training_data(request))
     together(lambda: locate_base(request.settings.model_name))  # a mistyped name must not cost the libraries
     with _held(request.run_dir):
@@ -54,6 +55,23 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
             finished = _train(request, data, console)
     leave()
     return finished
+
+
+def _check_launch(request: FineTuneRequest) -> None:
+    """Refuse, before anything is loaded, what the chosen launch cannot do."""
+    from training_methods.transfer_learning.launch import current_launch
+
+    launch = current_launch()
+    if launch.divides_weights and request.merge:
+        raise ConfigurationError(
+            "--merge needs the whole model in one process, and this launch divides its weights",
+            hint="train without --merge: the adapter is used as it is",
+        )
+    if launch.divides_weights and getattr(request.settings, "init_lora_weights", "default") in ("pissa", "olora"):
+        raise ConfigurationError(
+            "init_lora_weights pissa and olora change the base, which this launch divides over the processes",
+            hint="use init_lora_weights default, or the launch settings of configs/accelerate/ddp.yaml",
+        )
 
 
 @contextmanager
@@ -138,7 +156,10 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
         )
     if tuner.stopped_by is not None:
         raise Interrupted(tuner.stopped_by, hint=f"go on with: {resume_command(request)}")
-    eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size, shared=True) if held_out else None
+    is_sharded = tuner.whole_weights is not None
+    eval_loss = None
+    if held_out:
+        eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size, shared=True, is_sharded=is_sharded)
     summary = run_summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps)
     from_main(lambda: finish_run(request, data, tuner, summary, run, console))
     return summary

@@ -67,6 +67,7 @@ class FineTuner(ABC):
         set_seed(seed)
         self.model: PreTrainedModel = self._build_model()
         self.stopped_by: int | None = None  # the signal that ended training early
+        self.whole_weights: dict[str, torch.Tensor] | None = None  # put together again after FSDP or ZeRO-3
 
     @abstractmethod
     def _build_model(self) -> PreTrainedModel:
@@ -192,6 +193,11 @@ class FineTuner(ABC):
         self.stopped_by = stop.signal_number
         if self.stopped_by is None and early_stopping.restore_best_weights:
             trainer.restore_best()
+        if trainer.launch.divides_weights:
+            whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+            tied = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+            tied -= {name for name, _ in self.model.named_parameters()}
+            self.whole_weights = {name: weight for name, weight in (whole or {}).items() if name not in tied}
         self.model.eval()
         return trainer
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shared_utils.errors import missing_package
+from shared_utils.errors import ConfigurationError, missing_package
 
 Sharing = Literal["copies", "fsdp", "zero1", "zero2", "zero3"]
 
@@ -62,11 +62,22 @@ def current_launch() -> Launch:
     """What the launcher of this process chose.
 
     Raises:
-        ConfigurationError: DeepSpeed was chosen and is not installed.
+        ConfigurationError: DeepSpeed was chosen and is not installed, or FSDP in a way that is not known here.
     """
-    if os.environ.get("ACCELERATE_USE_FSDP", "").casefold() in ("true", "1"):
+    if _is_on("ACCELERATE_USE_FSDP"):
+        if _is_on("ACCELERATE_USE_CPU"):
+            # Every process would hold the whole model, without a word.
+            raise ConfigurationError(
+                "FSDP needs GPUs: on processors accelerate does not divide the weights",
+                hint="use configs/accelerate/two_cpu_processes.yaml, or a machine with GPUs",
+            )
+        if os.environ.get("FSDP_VERSION", "1") != "2":
+            raise ConfigurationError(
+                "the settings file asks for the first version of FSDP, which is not used here",
+                hint="write fsdp_version: 2 under fsdp_config, as in configs/accelerate/fsdp_full.yaml",
+            )
         return Launch("fsdp")
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").casefold() in ("true", "1"):
+    if _is_on("ACCELERATE_USE_DEEPSPEED"):
         from importlib.util import find_spec
 
         if find_spec("deepspeed") is None:
@@ -74,6 +85,10 @@ def current_launch() -> Launch:
         stages: dict[int, Sharing] = {1: "zero1", 2: "zero2", 3: "zero3"}
         return Launch(stages.get(_zero_stage(), "copies"))
     return Launch()
+
+
+def _is_on(name: str) -> bool:
+    return os.environ.get(name, "").casefold() in ("true", "1")
 
 
 def _zero_stage() -> int:

@@ -34,4 +34,4 @@ class FullFineTuner(FineTuner):
         return load_base_model(self.model_name, self.device.type)
 
     def _save_weights(self, folder: Path) -> None:
-        save_whole_model(self.model, self.tokenizer, folder)
+        save_whole_model(self.model, self.tokenizer, folder, self.whole_weights)
