@@ -15,8 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training_methods.transfer_learning.fast_step import attention
+from training_methods.transfer_learning.fast_step import attention, gpu_attention
 from training_methods.transfer_learning.fast_step.lean_modules import lean_modules
+from training_methods.transfer_learning.fast_step.liger_kernels import (
+    Undo,
+    can_use_liger,
+    knows,
+    liger_is_installed,
+    liger_loss,
+    put_liger_in,
+)
 from training_methods.transfer_learning.fast_step.lora_layers import fuse_lora_layers
 from training_methods.transfer_learning.fast_step.output_layer import OutputLayer, find_output_layer
 from training_methods.transfer_learning.fast_step.packing import (
@@ -30,6 +38,7 @@ from training_methods.transfer_learning.fast_step.supervised_loss import supervi
 
 SAME = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.03}  # largest relative difference of two losses
 Pass = PackedRecords | dict[str, Tensor]
+SummedLoss = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
 
 
 class FastStep:
@@ -70,7 +79,8 @@ class FastStep:
         self._output = find_output_layer(model)
         if self._output is None:
             self.notes.append("the loss is taken from the logits of all tokens: this model changes its logits")
-        self.is_packed = packing and self._output is not None and self._packing_gives_the_same(self._output)
+        self.is_packed = packing and self._output is not None and self._packing_works(self._output)
+        self._has_liger = self._output is not None and self._liger_works(self._output)
         if packing and not self.is_packed:
             self.notes.append("records are padded, not packed: this model does not keep packed records apart")
 
@@ -85,9 +95,12 @@ class FastStep:
         with ExitStack() as undo:
             if self._fuse:
                 undo.callback(fuse_lora_layers(self._model))
+            if self._has_liger and self._output is not None:
+                undo.callback(put_liger_in(self._output.causal))
+            elif self._fuse:
                 undo.callback(lean_modules(self._model))
             if self._output is not None:
-                undo.callback(_give_losses(self._output))
+                undo.callback(_give_losses(self._output, liger_loss if self._has_liger else supervised_loss))
             yield
 
     def passes(self, step: dict[str, Tensor]) -> list[Pass]:
@@ -121,6 +134,44 @@ class FastStep:
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
 
+    def _packing_works(self, output: OutputLayer) -> bool:
+        """Whether packed records keep apart; on a GPU first by its kernels, then by a mask."""
+        gpu_attention.use_kernels(True)
+        if self._packing_gives_the_same(output):
+            return True
+        if output.weight.device.type == "cpu":
+            return False
+        gpu_attention.use_kernels(False)
+        if self._packing_gives_the_same(output):
+            self.notes.append("attention by a mask: this GPU's kernels do not give the same for this model")
+            return True
+        return False
+
+    def _liger_works(self, output: OutputLayer) -> bool:
+        """Whether Liger's kernels can be used, and give the loss that the model has without them."""
+        kind = getattr(output.causal.config, "model_type", "")
+        is_installed = liger_is_installed()
+        device = output.weight.device.type
+        if not can_use_liger(device, is_installed, is_installed and device == "cuda" and knows(kind), self._fuse):
+            return False
+        ids = torch.arange(2, 66, device=output.weight.device)[None] % output.weight.shape[0]
+        targets = torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], IGNORED)], dim=1)
+        undo: Undo | None = None
+        with torch.no_grad():
+            plain = float(_loss_of(output, targets, {"input_ids": ids}))
+            try:
+                undo = put_liger_in(output.causal)
+                fused = float(_loss_of(output, targets, {"input_ids": ids}, liger_loss))
+            except Exception:  # whatever a compiler of kernels may say: the model trains without them
+                fused = float("nan")
+            finally:
+                if undo is not None:
+                    undo()
+        works = abs(plain - fused) <= SAME.get(output.weight.dtype, 1e-3) * abs(plain)
+        if not works:
+            self.notes.append("Liger's kernels are not used: they do not give the same loss for this model")
+        return works
+
     @torch.no_grad()
     def _packing_gives_the_same(self, output: OutputLayer) -> bool:
         """Whether two records in one pass have the loss that they have alone."""
@@ -133,9 +184,15 @@ class FastStep:
         try:
             alone = sum(float(_loss_alone(output, row)) for row in rows)
             packed = pack(rows, rows)
+            inputs = {"input_ids": packed.input_ids, "position_ids": packed.position_ids}
             with _kept_apart(output, packed):
-                inputs = {"input_ids": packed.input_ids, "position_ids": packed.position_ids}
                 together = float(_loss_of(output, packed.targets, inputs))
+            if output.weight.device.type == "cuda" and output.weight.dtype == torch.float32:
+                # Weights that are all trained stay in float32, and the kernels see them only as autocast has them.
+                with _kept_apart(output, packed), torch.autocast("cuda", torch.bfloat16):
+                    half = float(_loss_of(output, packed.targets, inputs))
+                if abs(alone - half) > SAME[torch.bfloat16] * abs(alone):
+                    return False
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError):
             return False
         finally:
@@ -144,15 +201,17 @@ class FastStep:
 
 
 def _kept_apart(output: OutputLayer, records: PackedRecords) -> AbstractContextManager[None]:
-    if output.weight.device.type != "cpu":
-        return nullcontext()  # there transformers itself keeps records apart, by their positions
     return attention.records_of_lengths(output.causal.config, records.lengths)
 
 
-def _loss_of(output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+def _loss_of(
+    output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor], summed: SummedLoss = supervised_loss
+) -> Tensor:
     hidden = output.decoder(**inputs, use_cache=False).last_hidden_state
     supervised = targets != IGNORED
-    return supervised_loss(hidden[supervised], output.weight, output.bias, targets[supervised])
+    if summed is liger_loss and not bool(supervised.any()):
+        summed = supervised_loss  # a kernel over no rows cannot be started
+    return summed(hidden[supervised], output.weight, output.bias, targets[supervised])
 
 
 def _loss_alone(output: OutputLayer, row: Tensor) -> Tensor:
@@ -160,7 +219,7 @@ def _loss_alone(output: OutputLayer, row: Tensor) -> Tensor:
     return functional.cross_entropy(logits, row[1:], reduction="sum")
 
 
-def _give_losses(output: OutputLayer) -> Callable[[], None]:
+def _give_losses(output: OutputLayer, summed: SummedLoss) -> Callable[[], None]:
     """Let the model itself give the loss of its targets, so that it may be wrapped for several devices."""
     usual = output.causal.forward
 
@@ -178,7 +237,7 @@ def _give_losses(output: OutputLayer) -> Callable[[], None]:
         inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
         if supervised_targets is None:
             return usual(*args, **inputs, **options)
-        return _loss_of(output, supervised_targets, inputs)
+        return _loss_of(output, supervised_targets, inputs, summed)
 
     output.causal.forward = types.MethodType(forward, output.causal)
 
