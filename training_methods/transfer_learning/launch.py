@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shared_utils.errors import ConfigurationError, missing_package
+from shared_utils.errors import ConfigurationError, missing_extra
 
 Sharing = Literal["copies", "fsdp", "zero1", "zero2", "zero3"]
 
@@ -81,7 +81,7 @@ def current_launch() -> Launch:
         from importlib.util import find_spec
 
         if find_spec("deepspeed") is None:
-            raise missing_package("deepspeed", "this accelerate settings file")
+            raise missing_extra("deepspeed", "deepspeed", "this accelerate settings file")
         stages: dict[int, Sharing] = {1: "zero1", 2: "zero2", 3: "zero3"}
         return Launch(stages.get(_zero_stage(), "copies"))
     return Launch()
