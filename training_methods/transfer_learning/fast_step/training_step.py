@@ -72,7 +72,7 @@ class FastStep:
         self._most_tokens, self._most_records, self._pad_token_id = most_tokens, most_records, pad_token_id
         self._fuse = fuse and not only_plain
         self.notes: list[str] = [only_plain] if only_plain else []
-        self.is_packed = False
+        self.is_packed = self._has_liger = False
         self._output: OutputLayer | None = None
         if only_plain:
             return
