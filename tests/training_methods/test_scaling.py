@@ -13,7 +13,8 @@ from training_methods.transfer_learning.scaling import (
 
 
 @pytest.mark.parametrize(
-    ("shape", "parameters"), zip(SHAPES, [1_235_814_400, 6_738_415_616, 13_015_864_320, 68_976_648_192], strict=True)
+    ("shape", "parameters"),
+    list(zip(SHAPES, [1_235_814_400, 6_738_415_616, 13_015_864_320, 68_976_648_192], strict=True)),
 )
 def test_the_shapes_have_the_published_numbers_of_parameters(shape, parameters):
     """Of Llama 3.2 1B and Llama 2 7B, 13B and 70B."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging as log  # `logging` is a section of the settings here
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -161,9 +162,12 @@ class FineTuner(ABC):
                 WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, evaluation.num_samples)
             )
         precision = self.use_precision(stored_precision(resume_from) or training.precision)
+        fast_step = self.step_for(training, precision)
+        for note in fast_step.notes:
+            log.getLogger(__name__).info(note)
         trainer = RunTrainer(
             model=self.model,
-            fast_step=self.step_for(training, precision),
+            fast_step=fast_step,
             precision=precision,
             args=training_arguments(
                 run_dir,

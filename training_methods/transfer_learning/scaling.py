@@ -37,11 +37,8 @@ class ModelShape:
     def layer_matrices(self) -> list[tuple[int, int]]:
         """Inputs and outputs of the linear layers of one layer."""
         wide, inner = self.hidden, self.inner
-        return [(wide, wide), (wide, self.key_values), (wide, self.key_values), (wide, wide)] + [
-            (wide, inner),
-            (wide, inner),
-            (inner, wide),
-        ]
+        attention = [(wide, wide), (wide, self.key_values), (wide, self.key_values), (wide, wide)]
+        return [*attention, (wide, inner), (wide, inner), (inner, wide)]
 
     @property
     def layer(self) -> int:
@@ -154,7 +151,7 @@ def memory_table(devices: int = 8, tokens: int = 4096) -> str:
         sizes = [activation_bytes(shape, tokens, checkpointing) for shape in SHAPES]
         rows.append(_row(f"+ {name}", [_gigabytes(size) for size in sizes]))
     for name, method in (("full or LoRA", "lora"), ("QLoRA", "qlora")):
-        sizes = [loading_bytes(shape, method) for shape in SHAPES]  # type: ignore[arg-type]
+        sizes = [loading_bytes(shape, method) for shape in SHAPES]
         rows.append(_row(f"to load: {name}", [_gigabytes(size) for size in sizes]))
     return "\n".join(rows)
 
@@ -173,12 +170,16 @@ def traffic_table(devices: int = 8, passes: int = 4) -> str:
     ]
     for name, method, sharing in ways:
         size = step_bytes(SHAPES[1], method, sharing, devices, passes)
-        rows.append(_row(name, [_gigabytes(size), *(f"{size / speed:.2g} s" for speed in links.values())]))
+        rows.append(_row(name, [_gigabytes(size), *(_seconds(size / speed) for speed in links.values())]))
     return "\n".join(rows)
 
 
 def _row(name: str, cells: list[str]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
+
+
+def _seconds(time: float) -> str:
+    return f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
 
 
 def _gigabytes(size: float) -> str:
