@@ -1,6 +1,6 @@
 """A command of main.py in the workers of a Ray cluster: `python scripts/ray_train.py --workers 2 train-lora ...`.
 
-Ray Train (extra `ray`) places the workers and connects them; from there each is a process of one run, as under
+Ray Train (extra `ray-train`) places the workers and connects them; from there each is a process of one run, as under
 `accelerate launch`. Code, data and run folder must be at the same paths on all machines.
 """
 
@@ -47,8 +47,8 @@ def main() -> int:
     parser.add_argument("--gpu", action="store_true", help="each worker has a GPU")
     parser.add_argument("words", nargs=argparse.REMAINDER, help="the command with its options, as for main.py")
     args = parser.parse_args()
-    if find_spec("ray") is None:
-        error = missing_extra("ray", "ray", "this script")
+    if any(find_spec(name) is None for name in ("ray", "pandas", "pyarrow")):
+        error = missing_extra("ray-train", "ray[train]", "this script")
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return error.exit_code
     from ray.train import ScalingConfig

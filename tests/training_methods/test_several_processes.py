@@ -32,8 +32,10 @@ STANDALONE = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--
 def command(method, records, model, run_dir, *more, processes=2):
     steps = ["--gradient-accumulation-steps", str(4 // processes)]
     logged = ["--set", f"transfer_learning.{method}.training.logging_steps=1"]
-    if method == "lora":
+    if method != "full":
         logged += ["--lora-dropout", "0"]
+    if method == "qlora":
+        logged += ["--set", "transfer_learning.qlora.quantization.bnb_4bit_compute_dtype=float32"]
     paths = ["--train-data", str(records), "--model", str(model), "--output-dir", str(run_dir)]
     return [f"train-{method}", *paths, *SETTINGS, *steps, *logged, *more]
 
@@ -142,10 +144,8 @@ sys.exit(main())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "weights"), [("full", "model.safetensors"), ("lora", "adapter_model.safetensors")])
-def test_divided_weights_have_the_losses_of_whole_ones(
-    method, weights, uneven_records, tiny_model, tmp_path, run_command
-):
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+def test_divided_weights_have_the_losses_of_whole_ones(method, uneven_records, tiny_model, tmp_path, run_command):
     assert run_command(*command(method, uneven_records, tiny_model, tmp_path / "one", processes=1)).code == 0
     script = tmp_path / "as_if_gpus.py"
     script.write_text(AS_IF_GPUS.format(root=str(ROOT)))
@@ -160,6 +160,7 @@ def test_divided_weights_have_the_losses_of_whole_ones(
         [*STANDALONE, str(script), *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300
     )
     assert two.returncode == 0, two.stderr
+    weights = "model.safetensors" if method == "full" else "adapter_model.safetensors"
     assert_same_run(tmp_path / "one", tmp_path / "two", weights)
     assert (tmp_path / "two" / "checkpoint-5" / "optimizer.bin").is_file()  # what FSDP writes
 
