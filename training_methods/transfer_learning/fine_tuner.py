@@ -23,7 +23,7 @@ from transformers import (
 from shared_utils.data_loader import to_record
 from shared_utils.errors import ConfigurationError, LLMToolkitError
 from shared_utils.model_utils import load_tokenizer, pick_device, set_seed, stop_token_ids
-from shared_utils.processes import from_main, is_main_process
+from shared_utils.processes import from_main, is_main_process, join
 from shared_utils.prompt_formats import encode_prompt
 from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
@@ -63,6 +63,7 @@ class FineTuner(ABC):
     ) -> None:
         self.model_name = model_name
         self.device = pick_device(device)
+        join(self.device.type)
         self.seed = seed
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_name, chat_template)
         set_seed(seed)
