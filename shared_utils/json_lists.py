@@ -100,7 +100,7 @@ class _ListReader:
     def _not_an_object(self, number: int) -> DataValidationError:
         try:
             self._decode(self._text, self._start)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return self._broken("Expecting a record", self._start)
         return DataValidationError(f"{self._path}, record {number}: not an object", hint="each record is {...}")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +25,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 SHARED = ROOT.parent / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared test data is not here")
+
+
+@pytest.fixture(autouse=True)
+def _usual_log_level() -> Iterator[None]:
+    """A command sets the level of the log for its process; the next test must not inherit it."""
+    yield
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

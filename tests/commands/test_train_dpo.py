@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 SUMMARY = {
     "run_dir", "model", "method", "trainable_parameters", "total_parameters", "records", "tokens", "supervised_tokens",
     "steps", "train_loss", "eval_loss", "base_eval_loss", "best_step", "seconds", "tokens_per_second",
-    "peak_memory_mb", "stopped_early", "resumed_from", "base_preference_accuracy", "preference_accuracy",
+    "peak_memory_mb", "peak_memory_by_part_mb", "stopped_early", "resumed_from", "base_preference_accuracy", "preference_accuracy",
     "reward_accuracy", "reward_margin",
 }  # fmt: skip
 REWARDS = {f"rewards/{name}" for name in ("chosen", "rejected", "margins", "accuracies")}

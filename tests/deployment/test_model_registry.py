@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from deployment import ModelRegistry
 from shared_utils.errors import ConfigurationError, DataValidationError, LLMToolkitError
@@ -62,7 +63,8 @@ def test_a_name_belongs_to_one_model_and_the_same_one_may_be_registered_again(mo
     assert "models remove bot" in caught.value.hint
     with pytest.raises(DataValidationError, match="'bot' is registered already"):
         registry.add("BOT", other)  # one file on systems that do not tell cases apart
-    (model / "model.safetensors").write_bytes(b"new weights")
+    weights = {name: each + 1 for name, each in load_file(model / "model.safetensors").items()}
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     assert registry.add("bot", model)["tags"] == ["kept"]
     assert registry.state("bot") == "ok"
 

@@ -61,7 +61,8 @@ def assert_same_run(one, two, weights="adapter_model.safetensors"):
     assert len(logged_losses(two, "loss")) == 5
     first, second = load_file(one / weights), load_file(two / weights)
     assert first.keys() == second.keys()
-    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
+    # AdamW divides by the size of a gradient, which makes the last bits of small ones larger.
+    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 5e-5
 
 
 @pytest.fixture
