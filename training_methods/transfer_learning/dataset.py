@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -29,6 +29,7 @@ from training_methods.transfer_learning.fast_step.supervised_loss import supervi
 
 ENCODING_VERSION = 1  # raised when the same records would give other rows
 RECORDS_TOGETHER = 1000  # handed to the tokenizer in one call
+BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -167,16 +168,16 @@ class _Counts:
 
 def encoded_records(records: Sequence[Record], encoder: RecordEncoder) -> Iterator[tuple[Record, list[EncodedRecord]]]:
     """Each record with its rows; templates run here while the tokenizer works in a thread."""
-    batches = [records[start : start + RECORDS_TOGETHER] for start in range(0, len(records), RECORDS_TOGETHER)]
+    waiting: deque[tuple[Sequence[Record], Future[list[list[EncodedRecord]]]]] = deque()
     with ThreadPoolExecutor(1) as pool:
-        before: tuple[Sequence[Record], Future[list[list[EncodedRecord]]]] | None = None
-        for batch in batches:
-            task = encoder.prepare(batch)
-            if before:
-                yield from zip(before[0], before[1].result(), strict=True)
-            before = batch, pool.submit(encoder.encode, task)
-        if before:
-            yield from zip(before[0], before[1].result(), strict=True)
+        for start in range(0, len(records), RECORDS_TOGETHER):
+            batch = records[start : start + RECORDS_TOGETHER]
+            waiting.append((batch, pool.submit(encoder.encode, encoder.prepare(batch))))
+            if len(waiting) > BATCHES_AHEAD:  # so that the tokenizer has something to do while rows are written
+                done, rows = waiting.popleft()
+                yield from zip(done, rows.result(), strict=True)
+        for done, rows in waiting:
+            yield from zip(done, rows.result(), strict=True)
 
 
 def encoding_fingerprint(
