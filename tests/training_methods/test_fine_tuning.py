@@ -307,22 +307,7 @@ def test_event_files_hold_the_losses_and_a_continuation_replaces_what_comes_agai
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
 
 
-def test_wandb_that_is_not_installed_is_told_with_the_command_that_installs_it(tiny_model, tmp_path):
-    from importlib.util import find_spec
-
-    if find_spec("wandb"):
-        pytest.skip("wandb is installed here")
-    from training_methods.transfer_learning.settings import LoggingSettings
-
-    tuner = LoRAFineTuner(str(tiny_model), device="cpu")
-    data = tuner.prepare_instruction_dataset(PAIRS, max_length=64)
-    with pytest.raises(ConfigurationError) as caught:
-        tuner.train(data, tmp_path, logging=LoggingSettings(use_wandb=True))
-    assert caught.value.hint == "pip install wandb"
-
-
 def test_wandb_records_without_a_network_when_it_is_installed(tiny_model, records_file, tmp_path):
-    pytest.importorskip("wandb")
     import subprocess
     import sys
 
