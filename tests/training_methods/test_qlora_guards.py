@@ -9,6 +9,7 @@ import torch
 
 from shared_utils.errors import TrainingError
 from tests.training_methods.test_methods import lora, qlora, train, trained
+from training_methods.transfer_learning.models.qlora_model import QLoRAFineTuner, gives_numbers
 
 
 @pytest.mark.parametrize("quant_type", ["nf4", "fp4"])
@@ -84,3 +85,29 @@ def test_a_loss_that_stays_no_number_stops_the_run(tiny_model, tmp_path, caplog,
     with pytest.raises(TrainingError, match="the loss became nan at step 1"):
         train(tuner, tmp_path)
     assert "computed again" not in caplog.text
+
+
+def test_a_base_that_gives_no_numbers_is_loaded_once_more(tiny_model, monkeypatch, caplog):
+    expected = qlora(tiny_model)
+    build = QLoRAFineTuner._quantised_with_adapter
+    left = [1]
+
+    def spoilt(self):
+        model = build(self)
+        if left[0]:
+            left[0] -= 1
+            torch.nn.init.constant_(model.get_input_embeddings().weight, float("nan"))
+        return model
+
+    monkeypatch.setattr(QLoRAFineTuner, "_quantised_with_adapter", spoilt)
+    found = qlora(tiny_model)
+    assert "quantised once more" in caplog.text
+    for (name, one), other in zip(found.model.named_parameters(), expected.model.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_a_base_that_breaks_before_training_is_replaced(tiny_model):
+    tuner = qlora(tiny_model)
+    torch.nn.init.constant_(tuner.model.get_input_embeddings().weight, float("nan"))
+    tuner._ensure_sound()
+    assert gives_numbers(tuner.model)

@@ -90,6 +90,9 @@ class FineTuner(ABC):
     def _save_weights(self, folder: Path) -> None:
         """Write the trained weights into a folder."""
 
+    def _ensure_sound(self) -> None:  # noqa: B027  # only a quantised base has been seen to need it
+        """Build the model again where it gives no numbers."""
+
     def _before_training(self, trainer: Trainer) -> None:  # noqa: B027  # most ways have nothing to add
         """A last word on the trainer, for example on its optimizer."""
 
@@ -174,6 +177,7 @@ class FineTuner(ABC):
             callbacks.append(
                 WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, evaluation.num_samples)
             )
+        self._ensure_sound()
         precision = self.use_precision(stored_precision(resume_from) or training.precision)
         step = self.step_for(training, precision)
         for note in step.notes:
