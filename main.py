@@ -86,20 +86,15 @@ def _run(words: list[str]) -> int:
 
 
 def _run_command(module: ModuleType, args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    import logging
-
-    from commands.options import overrides_of
-    from configs.loader import load_config, preset_file
+    from commands.options import load_settings
     from shared_utils.console import Console
     from shared_utils.file_utils import to_json
+    from shared_utils.training_logging import TrainingLoggingUtils
 
-    preset = getattr(args, "preset", None)
-    files = [preset_file(preset), *args.config] if preset else args.config
-    args.loaded = load_config(files, overrides_of(args, parser))
+    args.loaded = load_settings(args, parser)
     config = args.loaded.config
     console = Console(json_output=args.json, quiet=args.quiet)
-    level = logging.WARNING if args.quiet else getattr(logging, config.common.log_level)
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
+    TrainingLoggingUtils.set_up(config.common.log_level, quiet=args.quiet)
     for warning in args.loaded.warnings:
         console.warn(warning)
     result = module.run(args, config, console)

@@ -154,7 +154,8 @@ def train_with(tool: str, work: Path) -> dict[str, float]:
 
 def measure(work: Path, rows: list[dict[str, Any]], model: Any) -> tuple[int, float]:
     """Supervised tokens of the training records, and the loss on the held-out ones, counted alike for all."""
-    from training_methods.transfer_learning.dataset import Collator, held_out_loss
+    from shared_utils.batches import Collator
+    from training_methods.transfer_learning.dataset import held_out_loss
 
     held_out = [json.loads(line) for line in (work / "held_out.jsonl").read_text(encoding="utf-8").splitlines()]
     tokenizer = tokenizer_of(work)
@@ -220,7 +221,7 @@ def train_plain(work: Path, rows: list[dict[str, Any]]) -> tuple[Any, float]:
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
-    from training_methods.transfer_learning.dataset import Collator
+    from shared_utils.batches import Collator
 
     tokenizer = tokenizer_of(work)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(work / "model", trust_remote_code=False), lora_config())

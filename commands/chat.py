@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commands.model_argument import MODEL_HELP, default_model, naming_known_models, resolve_model
 from commands.options import add_setting
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console, printable
-from shared_utils.errors import ConfigurationError, DataValidationError, LLMToolkitError
+from shared_utils.errors import ConfigurationError, DataValidationError
 from shared_utils.file_utils import open_binary, to_json, validate_file_path
-from shared_utils.model_names import STARTER, STARTER_NOTICE, locate_model
-from shared_utils.settings import nearest
+from shared_utils.model_names import STARTER, STARTER_NOTICE
 
 if TYPE_CHECKING:
     from deployment.chat_interface import ChatInterface
@@ -27,7 +27,7 @@ EXAMPLE = 'python main.py chat starter --prompt "What is a router?"'
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("model", metavar="MODEL", help="starter, a model, adapter or run folder, or a hub name")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{MODEL_HELP} (default: the one of models use)")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--prompt", metavar="TEXT", help="ask this one question and end")
     group.add_argument("--prompts-file", metavar="FILE", help="answer every line of a file, as JSON lines")
@@ -40,9 +40,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Load the model, answer what is asked, and say how long it took."""
+    place = None
+    if args.model is None:
+        args.model, place = default_model(config)
+        if not console.quiet:
+            print(f"model: {args.model}", file=sys.stderr)  # stdout is for answers
     questions = _questions(args)
     log_turn = _turn_log(args.log, args.model, config)
-    interface = _load(args, config, console)
+    interface = _load(args.model, place, config, console)
     if questions is None:
         interface.chat(log_turn)
         return CommandResult({"model": args.model})
@@ -97,17 +102,16 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _load(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> ChatInterface:
-    name: str = args.model
+def _load(name: str, place: str | None, config: ToolkitConfig, console: Console) -> ChatInterface:
     chat = config.chat
-    try:
-        locate_model(name)  # a wrong name is told before anything heavy loads
-        if name == STARTER and not console.quiet:
-            print(STARTER_NOTICE, file=sys.stderr)
+    place = place or resolve_model(name, config, console)  # a wrong name is told before anything heavy loads
+    if name == STARTER and not console.quiet:
+        print(STARTER_NOTICE, file=sys.stderr)
+    with naming_known_models(name, config):
         from deployment.chat_interface import ChatInterface
 
         return ChatInterface(
-            name,
+            place,
             device=config.common.device,
             temperature=chat.temperature,
             top_p=chat.top_p,
@@ -115,10 +119,6 @@ def _load(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> 
             system=chat.system,
             seed=config.common.seed,
         )
-    except LLMToolkitError as error:
-        if Path(name).exists() or name == STARTER:
-            raise
-        raise _with_known_models(error, name, Path(args.output_dir or config.common.output_dir)) from error
 
 
 def _turn_log(path: str | None, model: str, config: ToolkitConfig) -> Callable[[Sequence[Message]], None]:
@@ -136,35 +136,6 @@ def _turn_log(path: str | None, model: str, config: ToolkitConfig) -> Callable[[
         logger.log_messages(messages, metadata)
 
     return append
-
-
-def _with_known_models(error: LLMToolkitError, name: str, output_dir: Path) -> LLMToolkitError:
-    """The error, with the finished model whose name is nearest."""
-    known = finished_models(output_dir)
-    short_names = {Path(path).name: path for path in reversed(known)}
-    guess = nearest(name, [STARTER, *known]) or short_names.get(nearest(Path(name).name, short_names) or "")
-    if guess:
-        return type(error)(error.message, hint=f"did you mean {guess}?")
-    if known:
-        return type(error)(error.message, hint=f"{error.hint}; finished models here: {', '.join(known[:5])}")
-    return error
-
-
-def finished_models(output_dir: Path) -> list[str]:
-    """Model and adapter folders under the output folder, newest first; checkpoints are left out."""
-    marks = [
-        mark
-        for depth in ("*", "*/*", "*/*/*")
-        for kind in ("adapter_config.json", "config.json")
-        for mark in output_dir.glob(f"{depth}/{kind}")
-    ]
-    folders = {mark.parent: mark.stat().st_mtime for mark in marks if not _is_passing(mark.relative_to(output_dir))}
-    return [str(folder) for folder in sorted(folders, key=lambda folder: (-folders[folder], str(folder)))]
-
-
-def _is_passing(path: Path) -> bool:
-    """Whether the path leads through a checkpoint or a folder that is just being written."""
-    return any(part.startswith((".", "checkpoint-")) for part in path.parts)
 
 
 def _harmless_json(row: dict[str, object]) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from configs.fields import Override, field_at, literal_choices
 from shared_utils.errors import ConfigurationError
 from shared_utils.settings import nearest
+
+if TYPE_CHECKING:
+    from configs.loader import LoadedConfig
 
 SETTING_PREFIX = "setting:"
 METHOD = "{method}"  # in a setting's path: the way of fine-tuning that --method names
@@ -95,6 +98,19 @@ def overrides_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> l
             path = path.replace(METHOD, args.method) if METHOD in path else path
             overrides.append(Override(path, typed, flag_by_dest[dest]))
     return overrides
+
+
+def load_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) -> LoadedConfig:
+    """The settings that the preset, the files and the flags of a command line make together.
+
+    Raises:
+        ConfigurationError: a file, key or value is wrong; names where it stands.
+    """
+    from configs.loader import load_config, preset_file  # reads YAML, which help does not need
+
+    preset = getattr(args, "preset", None)
+    files = [preset_file(preset), *args.config] if preset else args.config
+    return load_config(files, overrides_of(args, parser))
 
 
 def _shown(default: object) -> str:

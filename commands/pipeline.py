@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
         eval_data=args.eval_data,
         document_processing=config.document_processing,
         comparison=config.evaluation,
-        fine_tuning=fine_tune_request(config, args.method, run_dir),
+        fine_tuning=fine_tune_request(config, args.method, run_dir, console),
         must_resume=args.resume,
     )
     try:

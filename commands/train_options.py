@@ -84,6 +84,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, method: Method) -> N
         metavar="N",
         help="print N records as the model sees them, with what it learns in colour or in brackets",
     )
+    parser.add_argument("--register", metavar="NAME", help="give the finished model this name in the registry")
     if method == "full":
         parser.set_defaults(merge=False)
     else:
@@ -99,7 +100,8 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
     request = fine_tune_request(
         config,
         method,
-        _run_dir(method, args, Path(config.common.output_dir)),
+        run_dir_of(method, args, Path(config.common.output_dir)),
+        console,
         train_data=args.train_data,
         eval_data=args.eval_data,
         resume=args.resume,
@@ -107,6 +109,7 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
         weights=args.weights,
         max_samples_per_source=args.max_samples_per_source,
         show_examples=args.show_example,
+        register=args.register,
     )
     if args.dry_run:
         return CommandResult(dry_run(request, console))
@@ -114,7 +117,7 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
     if summary["eval_loss"] is not None:
         console.info(f"held-out loss: base {summary['base_eval_loss']:.4f}, tuned {summary['eval_loss']:.4f}")
     console.info(f"{summary['steps']} steps in {summary['seconds']:.0f} seconds; written to {request.run_dir}")
-    console.info(f'next: python main.py chat {request.run_dir} --prompt "..."')
+    console.info(f'next: python main.py chat {args.register or request.run_dir} --prompt "..."')
     return CommandResult(summary)
 
 
@@ -134,7 +137,7 @@ def _weight(text: str) -> float:
     return weight
 
 
-def _run_dir(method: Method, args: argparse.Namespace, runs_dir: Path) -> Path:
+def run_dir_of(method: Method, args: argparse.Namespace, runs_dir: Path) -> Path:
     """Where the run writes: as asked, where the run to be resumed stands, or a new folder."""
     from workflows.run_folder import newest_unfinished
 

@@ -27,6 +27,7 @@ class CommonSettings(Settings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least important log shown")
     output_dir: str = Field("./outputs", min_length=1, description="folder of the run folders")
     data_dir: str = Field("./data", min_length=1, description="folder of samples and data sets")
+    registry_dir: str = Field("./registry", min_length=1, description="folder of the registry of finished models")
 
 
 class EvaluationSettings(InRunEvaluationSettings, ComparisonSettings):

@@ -7,16 +7,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from shared_utils.errors import DataValidationError
-from shared_utils.file_utils import to_json, translated_os_errors
+from shared_utils.file_utils import open_binary, to_json, translated_os_errors
 from shared_utils.records import Conversation, Message
 
 OWNER_ONLY = 0o600  # conversations are private
@@ -76,6 +79,55 @@ class ConversationLogger:
             ) from error
         _append_line(self.path, line.encode("utf-8"))
         return conversation
+
+    def get_conversation_stats(self) -> dict[str, Any]:
+        """What the log holds; it is read a line at a time, and may be written meanwhile.
+
+        Returns:
+            `total_conversations` (lines), `sessions`, `messages`, `messages_by_role`, `characters_by_role`,
+            `first_timestamp`, `last_timestamp` (None where the log is empty), `damaged_lines` (torn by a kill, and left
+            out of all the rest) and `bytes`.
+
+        Raises:
+            DataValidationError: the log cannot be read.
+        """
+        sessions: set[str] = set()
+        messages: Counter[str] = Counter()
+        characters: Counter[str] = Counter()
+        times: list[datetime] = []
+        total = damaged = size = 0
+        for raw in self._lines():
+            size += len(raw)
+            try:
+                line = json.loads(raw)
+                turns = [(str(turn["role"]), len(turn["content"] or "")) for turn in line["messages"]]
+                session, moment = str(line["session_id"]), datetime.fromisoformat(line["timestamp"])
+                times = [min([moment, *times[:1]]), max([moment, *times[1:]])]
+            except (ValueError, KeyError, TypeError, RecursionError):
+                damaged += bool(raw.strip())
+                continue
+            total += 1
+            sessions.add(session)
+            for role, length in turns:
+                messages[role] += 1
+                characters[role] += length
+        return {
+            "total_conversations": total,
+            "sessions": len(sessions),
+            "messages": messages.total(),
+            "messages_by_role": dict(messages),
+            "characters_by_role": dict(characters),
+            "first_timestamp": times[0].isoformat() if times else None,
+            "last_timestamp": times[1].isoformat() if times else None,
+            "damaged_lines": damaged,
+            "bytes": size,
+        }
+
+    def _lines(self) -> Iterator[bytes]:
+        if not self.path.exists():
+            return  # nothing was logged yet
+        with open_binary(self.path) as file:
+            yield from file
 
 
 def _append_line(path: Path, line: bytes) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deployment.chat_interface import ChatInterface as ChatInterface
+    from deployment.model_registry import ModelRegistry as ModelRegistry
 
-_MODULES = {"ChatInterface": "deployment.chat_interface"}
-__all__ = ["ChatInterface"]
+_MODULES = {"ChatInterface": "deployment.chat_interface", "ModelRegistry": "deployment.model_registry"}
+__all__ = ["ChatInterface", "ModelRegistry"]
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from shared_utils.errors import DataValidationError, missing_package
-from shared_utils.file_utils import open_binary, read_jsonl, sha256_of, sha256_of_text
+from shared_utils.file_utils import read_jsonl, sha256_of, sha256_of_text
+from shared_utils.json_lists import iter_json_list
 from shared_utils.records import Message, Record
 from shared_utils.settings import nearest
 from shared_utils.tool_calls import tool_list, turn_keys
@@ -28,6 +29,7 @@ KEYS_BY_KIND = {
 SHAREGPT_ROLES = {
     "system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "tool": "tool",
 }  # fmt: skip
+PARQUET_ROWS_AT_ONCE = 100
 ROLES = ("system", "user", "assistant", "tool")
 _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")  # no text, though JSON can write it; no tokenizer takes it
 Rows = Iterator[tuple[str, dict[str, Any]]]  # where a record stands, and the record
@@ -62,9 +64,9 @@ def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
     records: list[Record] = []
     rejected: list[Rejected] = []
     fingerprints: dict[str, str] = {}
-    for path in _record_files(paths):
+    for path in record_files(paths):
         fingerprints[str(path)] = sha256_of(path)
-        for where, row in _rows(path):
+        for where, row in iter_rows([path]):
             record = to_record(row, where)
             reason = _unusable(record)
             if reason:
@@ -72,6 +74,31 @@ def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
             else:
                 records.append(record)
     return LoadedRecords(records, rejected, fingerprints)
+
+
+def iter_rows(paths: Sequence[str | Path]) -> Rows:
+    """Where each record of the files stands, and the record as it stands there; one at a time.
+
+    Raises:
+        DataValidationError: a file is missing, broken, or of a type that holds no records.
+    """
+    for path in record_files(paths):
+        yield from iter_file_rows(path)
+
+
+def usable_record(row: Mapping[str, Any], where: str) -> Record:
+    """One record of any accepted kind in its normal form, which can be trained on.
+
+    Raises:
+        DataValidationError: it is of no known kind, a field is not of its type, or it teaches nothing.
+    """
+    record = to_record(row, where)
+    reason = _unusable(record)
+    if reason:
+        raise DataValidationError(
+            f"{where}: {reason}", hint="mend the record, or leave it out; see docs/data-format.md"
+        )
+    return record
 
 
 def to_record(row: Mapping[str, Any], where: str) -> Record:
@@ -126,7 +153,12 @@ def content_hash(record: Record) -> str:
     return sha256_of_text(json.dumps(content, ensure_ascii=True, sort_keys=True))
 
 
-def _record_files(paths: Sequence[str | Path]) -> list[Path]:
+def record_files(paths: Sequence[str | Path]) -> list[Path]:
+    """The files of records that paths name: folders are searched, in the order of the names.
+
+    Raises:
+        DataValidationError: a path does not exist, or a folder holds no file of records.
+    """
     files: list[Path] = []
     for given in map(Path, paths):
         if given.is_dir():
@@ -145,7 +177,8 @@ def _record_files(paths: Sequence[str | Path]) -> list[Path]:
     return files
 
 
-def _rows(path: Path) -> Rows:
+def iter_file_rows(path: Path) -> Rows:
+    """The records of one file as they stand there, one at a time; see `iter_rows`."""
     readers: dict[str, Callable[[Path], Rows]] = {
         ".jsonl": _jsonl_rows, ".json": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows,
     }  # fmt: skip
@@ -163,21 +196,7 @@ def _jsonl_rows(path: Path) -> Rows:
 
 
 def _json_rows(path: Path) -> Rows:
-    with open_binary(path) as file:
-        raw = file.read()
-    try:
-        rows = json.loads(raw.decode("utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DataValidationError(
-            f"{path}{line}: not valid JSON: {error}", hint="a list of records is needed"
-        ) from None
-    if not isinstance(rows, list):
-        raise DataValidationError(f"{path}: a list of records is needed", hint="put [ ] around them, or use JSONL")
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise DataValidationError(f"{path}, record {number}: not an object", hint="each record is {{...}}")
-        yield f"{path}, record {number}", row
+    return ((f"{path}, record {number}", row) for number, row in enumerate(iter_json_list(path), start=1))
 
 
 def _csv_rows(path: Path) -> Rows:
@@ -202,11 +221,12 @@ def _parquet_rows(path: Path) -> Rows:
     except ImportError:
         raise missing_package("pyarrow", f"reading {path}") from None
     try:
-        rows = parquet.read_table(path).to_pylist()
+        with parquet.ParquetFile(path) as file:
+            rows = (row for batch in file.iter_batches(PARQUET_ROWS_AT_ONCE) for row in batch.to_pylist())
+            for number, row in enumerate(rows, start=1):
+                yield f"{path}, row {number}", row
     except (pyarrow.ArrowException, OSError) as error:
         raise DataValidationError(f"{path}: not a Parquet file: {error}", hint="write it again") from None
-    for number, row in enumerate(rows, start=1):
-        yield f"{path}, row {number}", row
 
 
 def _messages(value: Any, role_key: str, text_key: str, roles: Mapping[str, str], where: str) -> list[Message]:

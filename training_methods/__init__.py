@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from training_methods.llm_trainer import LLMTrainer as LLMTrainer
     from training_methods.training_config import ConfigurationTemplate as ConfigurationTemplate
     from training_methods.training_config import TrainingConfig as TrainingConfig
     from training_methods.training_config import TrainingConfigBuilder as TrainingConfigBuilder
@@ -18,6 +19,7 @@ _MODULES = {
     "LoRAFineTuner": "training_methods.transfer_learning.models.lora_model",
     "QLoRAFineTuner": "training_methods.transfer_learning.models.qlora_model",
     "FullFineTuner": "training_methods.transfer_learning.models.full_model",
+    "LLMTrainer": "training_methods.llm_trainer",
     "merge_adapter": "training_methods.transfer_learning.adapter_merging",
     "TrainingConfig": "training_methods.training_config",
     "TrainingConfigBuilder": "training_methods.training_config",
@@ -26,6 +28,7 @@ _MODULES = {
 __all__ = [
     "ConfigurationTemplate",
     "FullFineTuner",
+    "LLMTrainer",
     "LoRAFineTuner",
     "QLoRAFineTuner",
     "TrainingConfig",

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from deployment.model_registry import ModelRegistry
 from shared_utils.console import Console
 from shared_utils.errors import DataValidationError, Interrupted
 from shared_utils.file_utils import (
@@ -33,6 +34,9 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         TrainingError: the loss was not finite, or the memory did not suffice.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    registry = ModelRegistry(request.registry_dir)
+    if request.register:
+        registry.check_name(request.register, request.run_dir)  # a name that is taken is told before, not after
     data = load_training_data(request)
     locate_base(request.settings.model_name)  # a mistyped name must not cost the import of the libraries
     ensure_output_dir(request.run_dir)
@@ -46,12 +50,17 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         )
         if finished is not None:
             console.info(f"{request.run_dir} is finished already")
-            return finished
-        return _train(request, data, console)
+        summary = finished if finished is not None else _train(request, data, console)
+        if request.register:
+            registry.add(request.register, request.run_dir)
+            console.info(f"registered as {request.register}")
+        return summary
 
 
 def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
     """Say what would be done: records, tokens, steps, memory and time; write nothing."""
+    if request.register:
+        ModelRegistry(request.registry_dir).check_name(request.register, request.run_dir)
     data = load_training_data(request)
     tuner = _build_tuner(request, console)
     from training_methods.transfer_learning.estimates import estimate_seconds
@@ -82,7 +91,8 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
 
 
 def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> dict[str, object]:
-    from training_methods.transfer_learning.dataset import Collator, held_out_loss
+    from shared_utils.batches import Collator
+    from training_methods.transfer_learning.dataset import held_out_loss
     from training_methods.transfer_learning.fine_tuner import stored_precision
     from training_methods.transfer_learning.training_arguments import total_steps
 

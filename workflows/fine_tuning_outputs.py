@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -74,12 +73,11 @@ def finish_run(
 ) -> None:
     """Write the model, its card and curves; `run.json` says `done` only when all of it stands."""
     from shared_utils.curves import write_curves
-    from training_methods.transfer_learning.run_metrics import METRICS_NAME
+    from shared_utils.training_logging import TrainingLoggingUtils
 
     save_model(request.run_dir, tuner)
     write_text_atomic(request.run_dir / "README.md", _card(request, data, summary))
-    lines = (request.run_dir / METRICS_NAME).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = TrainingLoggingUtils.read_metrics(request.run_dir)
     write_curves(request.run_dir / "curves.png", rows, f"{request.settings.model_name}, {tuner.method}")
     if request.merge:
         report = tuner.merge(request.run_dir / "merged", [_text_of(record) for record in data.train[:3]])

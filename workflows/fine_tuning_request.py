@@ -46,6 +46,8 @@ class FineTuneRequest:
     weights: tuple[float, ...] | None = None  # proportions of the sources; None takes all records
     max_samples_per_source: int | None = None
     show_examples: int = 0  # rows to print as the model sees them
+    register: str | None = None  # name of the finished model in the registry
+    registry_dir: str = "registry"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def resume_command(request: FineTuneRequest) -> str:
         words += ["--weights", *(f"{weight:g}" for weight in request.weights)]
     if request.max_samples_per_source is not None:
         words += ["--max-samples-per-source", str(request.max_samples_per_source)]
+    if request.register:
+        words += ["--register", request.register]
     return shlex.join([*words, "--output-dir", str(request.run_dir), "--resume"])
 
 

@@ -25,6 +25,7 @@ from shared_utils.errors import DataValidationError
 from shared_utils.file_utils import ensure_output_dir, remove_leftovers, sha256_of, write_json_atomic
 from shared_utils.model_names import locate_model
 from shared_utils.run_lock import run_lock
+from shared_utils.training_logging import TrainingLoggingUtils
 from workflows.fine_tuning import fine_tune
 from workflows.fine_tuning_request import FineTuneRequest
 from workflows.pipeline_data import load_questions, write_pipeline_data
@@ -187,32 +188,19 @@ def _train(request: PipelineRequest, data: dict[str, Any], console: Console) -> 
 def _evaluate(
     request: PipelineRequest, model_name: str, data: dict[str, Any], folder: Path, console: Console
 ) -> dict[str, Any]:
-    from evaluation.suite import evaluate_model, write_evaluation
-    from shared_utils.model_utils import load_model, load_tokenizer
+    from workflows.model_evaluation import measure_model
 
-    settings = request.comparison
-    records = load_questions(Path(data["evaluation"]))
-    tokenizer = load_tokenizer(model_name, request.fine_tuning.settings.training.chat_template)
-    model = load_model(model_name, request.fine_tuning.device)
-    with console.progress(2 * len(records), "evaluating") as progress:
-        result = evaluate_model(
-            model,
-            tokenizer,
-            records,
-            max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size,
-            max_samples=settings.max_samples,
-            confidence=settings.confidence,
-            resamples=settings.bootstrap_resamples,
-            seed=request.fine_tuning.seed,
-            progress=progress,
-            model_name=model_name,
-            data_name=data["evaluation"],
-        )
-    write_evaluation(result, folder)
-    return {
-        name: {"value": metric.value, "low": metric.low, "high": metric.high} for name, metric in result.metrics.items()
-    }
+    return measure_model(
+        model_name,
+        load_questions(Path(data["evaluation"])),
+        request.comparison,
+        folder,
+        console,
+        chat_template=request.fine_tuning.settings.training.chat_template,
+        device=request.fine_tuning.device,
+        seed=request.fine_tuning.seed,
+        data_name=data["evaluation"],
+    )
 
 
 def _merge(request: PipelineRequest, data: dict[str, Any]) -> dict[str, Any]:
@@ -260,9 +248,7 @@ def _write_report(request: PipelineRequest, summary: dict[str, Any], seconds: di
     base = read_evaluation(run_dir / "evaluation" / "base")
     tuned = read_evaluation(run_dir / "evaluation" / "tuned")
     manifest = json.loads((run_dir / "extract" / "manifest.json").read_text(encoding="utf-8"))
-    metrics = [
-        json.loads(line) for line in (run_dir / "train" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    metrics = TrainingLoggingUtils.read_metrics(run_dir / "train")
     data = summary["data"]
     settings = request.comparison
     merged = shlex.quote(summary["exports"]["merged"])

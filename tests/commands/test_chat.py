@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from commands.chat import finished_models
+from commands.model_argument import finished_models
 from main import main
 from tests.evaluation.tiny_model import save_tiny_model
 
@@ -87,7 +87,7 @@ def test_answers_in_json_lines_cannot_steer_the_terminal(model, tmp_path, monkey
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        ([], 2, "MODEL"),
+        ([], 2, "no model is named, and none is chosen"),
         (["{model}", "--prompt", "a", "--prompts-file", "b"], 2, "not allowed with"),
         (["{model}", "--prompt", "  "], 2, "--prompt is empty"),
         (["{model}", "--prompts-file", "missing.txt"], 1, "File not found: missing.txt"),

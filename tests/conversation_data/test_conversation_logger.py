@@ -97,3 +97,49 @@ def test_eight_writers_at_once_lose_and_mix_no_line(tmp_path):
         process.join()
     questions = {line["messages"][0]["content"] for line in lines_of(path)}
     assert questions == {f"{writer}-{number}" for writer in range(WRITERS) for number in range(LINES_EACH)}
+
+
+def test_the_statistics_count_what_was_logged_and_leave_out_what_a_kill_tore(tmp_path):
+    logger = ConversationLogger(tmp_path / "log.jsonl")
+    assert logger.get_conversation_stats() == {
+        "total_conversations": 0, "sessions": 0, "messages": 0, "messages_by_role": {}, "characters_by_role": {},
+        "first_timestamp": None, "last_timestamp": None, "damaged_lines": 0, "bytes": 0,
+    }  # fmt: skip
+    first = logger.log_conversation("question", "answer", {"session_id": "a"})
+    with logger.path.open("ab") as file:
+        file.write(b'{"id": "torn", "messages": [{"ro')
+    logger.log_conversation("why?", "so", {"session_id": "a"})
+    system = {"role": "system", "content": "Be brief."}
+    last = logger.log_messages([system, {"role": "user", "content": "é"}], {"session_id": "b"})
+    assert logger.get_conversation_stats() == {
+        "total_conversations": 3,
+        "sessions": 2,
+        "messages": 6,
+        "messages_by_role": {"user": 3, "assistant": 2, "system": 1},
+        "characters_by_role": {"user": 13, "assistant": 8, "system": 9},
+        "first_timestamp": first["timestamp"],
+        "last_timestamp": last["timestamp"],
+        "damaged_lines": 1,
+        "bytes": logger.path.stat().st_size,
+    }
+
+
+@pytest.mark.parametrize("line", [b"[]", b"3", b'{"messages": 3}', b'{"messages": [{"role": "user", "content": 3}]}',
+    b'{"messages": [], "session_id": "s", "timestamp": "never"}', b"\xff", b"[" * 100000])  # fmt: skip
+def test_no_line_of_a_log_can_stop_its_statistics(tmp_path, line):
+    logger = ConversationLogger(tmp_path / "log.jsonl")
+    logger.path.write_bytes(line + b"\n\n")
+    stats = logger.get_conversation_stats()
+    assert (stats["total_conversations"], stats["damaged_lines"]) == (0, 1)
+
+
+def test_times_of_other_zones_are_compared_as_moments(tmp_path):
+    logger = ConversationLogger(tmp_path / "log.jsonl")
+    rows = [
+        {"messages": [], "session_id": "s", "timestamp": f"2030-01-31T{time}"}
+        for time in ("10:00:00+02:00", "09:00:00+00:00", "11:30:00+03:00")
+    ]
+    logger.path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    stats = logger.get_conversation_stats()
+    assert stats["first_timestamp"] == "2030-01-31T10:00:00+02:00"
+    assert stats["last_timestamp"] == "2030-01-31T09:00:00+00:00"

@@ -8,10 +8,11 @@ import math
 import pytest
 import torch
 
+from shared_utils.batches import Collator
 from shared_utils.errors import ConfigurationError, DataValidationError, LLMToolkitError, SecurityError, TrainingError
 from shared_utils.model_names import locate_model
 from shared_utils.model_utils import load_model, load_tokenizer
-from training_methods.transfer_learning.dataset import Collator, RandomOrderSampler, held_out_loss
+from training_methods.transfer_learning.dataset import RandomOrderSampler, held_out_loss
 from training_methods.transfer_learning.models.lora_model import LoRAFineTuner
 from training_methods.transfer_learning.settings import CheckpointSettings, TrainingSettings
 from training_methods.transfer_learning.training_arguments import save_interval, total_steps, warmup_steps

@@ -9,10 +9,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Trainer
 
+from shared_utils.batches import Collator
 from shared_utils.errors import ConfigurationError, DataValidationError
 from shared_utils.model_utils import load_model
 from training_methods import FullFineTuner, LoRAFineTuner, QLoRAFineTuner
-from training_methods.transfer_learning.dataset import Collator, held_out_loss
+from training_methods.transfer_learning.dataset import held_out_loss
 from training_methods.transfer_learning.settings import LoggingSettings, TrainingSettings
 
 PAIRS = [{"prompt": f"What is in box {number}?", "completion": f"{number} pears."} for number in range(8)]

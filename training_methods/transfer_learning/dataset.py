@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
+from shared_utils.batches import Collator
 from shared_utils.errors import DataValidationError
 from shared_utils.prompt_formats import IGNORED, EncodedRecord, RecordEncoder
 from shared_utils.records import Record
@@ -208,25 +209,6 @@ class RandomOrderSampler(Sampler[int]):
         order = list(range(self._size))
         random.Random(self._seed + self.epoch).shuffle(order)
         return iter(order)
-
-
-class Collator:
-    """Rows of different lengths as one batch; gaps are masked and take no loss."""
-
-    def __init__(self, pad_token_id: int) -> None:
-        self.pad_token_id = pad_token_id
-
-    def __call__(self, rows: Sequence[dict[str, object]]) -> dict[str, Tensor]:
-        """Tensors `input_ids`, `labels`, `attention_mask` of shape (batch, longest) and `record_index` (batch,)."""
-        inputs = [torch.tensor(row["input_ids"]) for row in rows]
-        labels = [torch.tensor(row["labels"]) for row in rows]
-        pad = torch.nn.utils.rnn.pad_sequence
-        return {
-            "input_ids": pad(inputs, batch_first=True, padding_value=self.pad_token_id),
-            "labels": pad(labels, batch_first=True, padding_value=IGNORED),
-            "attention_mask": pad([torch.ones_like(row) for row in inputs], batch_first=True),
-            "record_index": torch.tensor([row["record_index"] for row in rows]),
-        }
 
 
 @torch.inference_mode()

@@ -27,7 +27,7 @@ from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.precision import Precision, resolved_precision
-from training_methods.transfer_learning.recorders import recorders
+from training_methods.transfer_learning.recorders import metrics_logger
 from training_methods.transfer_learning.run_callbacks import ReportProgress, StopOnSignal
 from training_methods.transfer_learning.run_trainer import STATE_NAME, RunTrainer
 from training_methods.transfer_learning.sample_replies import WriteSampleReplies
@@ -145,7 +145,8 @@ class FineTuner(ABC):
         run_dir.mkdir(parents=True, exist_ok=True)
         self._check_disk(run_dir, checkpoint.max_checkpoints)
         stop = StopOnSignal()
-        callbacks: list[TrainerCallback] = [stop, *recorders(run_dir, logging or LoggingSettings(), resume_from)]
+        metrics = metrics_logger(run_dir, logging or LoggingSettings(), resume_from)
+        callbacks: list[TrainerCallback] = [stop]
         if show_progress:
             callbacks.append(ReportProgress(show_progress))
         if eval_dataset is not None and early_stopping.patience:
@@ -175,13 +176,14 @@ class FineTuner(ABC):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             callbacks=callbacks,
+            metrics=metrics,
             max_eval_batches=evaluation.eval_steps,
             max_checkpoints=checkpoint.max_checkpoints,
             save_best_only=checkpoint.save_best_only,
         )
         trainer.remove_callback(PrinterCallback)  # stdout belongs to the result
         self._before_training(trainer)
-        with stop:
+        with stop, metrics:
             trainer.mean_train_loss = trainer.train_from(resume_from)
         self.stopped_by = stop.signal_number
         if self.stopped_by is None and early_stopping.restore_best_weights:

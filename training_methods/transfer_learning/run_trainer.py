@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from shared_utils.batches import Collator
 from shared_utils.errors import LLMToolkitError, SecurityError, TrainingError
-from shared_utils.file_utils import append_jsonl, remove_leftovers, to_json
+from shared_utils.file_utils import remove_leftovers, to_json
+from shared_utils.training_utils import MetricsLogger, TrainingMetrics
 from training_methods.transfer_learning import checkpoints
 from training_methods.transfer_learning.dataset import (
-    Collator,
     EncodedDataset,
     RandomOrderSampler,
     held_out_loss,
@@ -45,6 +46,7 @@ class RunTrainer(Trainer):
         fast_step: computes the losses; `args.per_device_train_batch_size` records make one optimizer step.
         train_dataset, eval_dataset: encoded records; without the second nothing is evaluated.
         precision: the number format that was chosen; a continued run takes the same.
+        metrics: told what is measured at each logging step.
         max_eval_batches: the most batches of one evaluation.
         max_checkpoints: how many checkpoints stay.
         save_best_only: keep only the best and the newest.
@@ -61,6 +63,7 @@ class RunTrainer(Trainer):
         train_dataset: EncodedDataset,
         eval_dataset: EncodedDataset | None,
         callbacks: list[TrainerCallback],
+        metrics: MetricsLogger,
         max_eval_batches: int | None,
         max_checkpoints: int,
         save_best_only: bool,
@@ -70,6 +73,7 @@ class RunTrainer(Trainer):
         self.held_out = eval_dataset
         self.fast_step = fast_step
         self.precision = precision
+        self.metrics = metrics
         self.collator = Collator(tokenizer.pad_token_id)
         self.max_eval_batches = max_eval_batches
         self.max_checkpoints = 2 if save_best_only else max_checkpoints
@@ -168,17 +172,18 @@ class RunTrainer(Trainer):
         super().log(logs, start_time)
         if "loss" not in logs and "eval_loss" not in logs:
             return  # the library's closing summary; run.json has ours
-        now = time.monotonic()
-        line: dict[str, object] = {"step": self.state.global_step, "epoch": round(self.state.epoch or 0.0, 6)}
-        line.update({key: value for key, value in logs.items() if key != "epoch"})
+        measured: dict[str, Any] = {name: value for name, value in logs.items() if name != "epoch"}
         if "loss" in logs:
+            now = time.monotonic()
             self.tokens_seen += self._tokens_since_log
-            line["tokens"] = self.tokens_seen
-            line["tokens_per_second"] = round(self._tokens_since_log / max(now - self._last_log_time, 1e-9), 1)
+            measured["tokens"] = self.tokens_seen
+            measured["tokens_per_second"] = round(self._tokens_since_log / max(now - self._last_log_time, 1e-9), 1)
             self._tokens_since_log, self._last_log_time = 0, now
-        line["seconds"] = round(self.seconds, 3)
-        line["memory_mb"] = round(peak_memory_bytes() / 1e6, 1)
-        append_jsonl(self.run_dir / METRICS_NAME, line)
+        measured["seconds"] = round(self.seconds, 3)
+        measured["memory_mb"] = round(peak_memory_bytes() / 1e6, 1)
+        if self.is_world_process_zero():  # one of several processes writes
+            epoch = round(self.state.epoch or 0.0, 6)
+            self.metrics.log_metrics(TrainingMetrics.from_figures(self.state.global_step, {"epoch": epoch, **measured}))
 
     @property
     def seconds(self) -> float:

@@ -77,7 +77,7 @@ class FullTrainingSettings(TrainingSettings):
 class _AdapterSettings(Settings):
     """What LoRA and QLoRA share."""
 
-    model_name: str = Field("starter", min_length=1, description="hub name, model folder or starter")
+    model_name: str = Field("starter", min_length=1, description="hub name, model folder, registered name or starter")
     lora_r: int = Field(16, ge=1, description="rank of the adapters")
     lora_alpha: int = Field(32, ge=1, description="the update is scaled by lora_alpha / lora_r")
     lora_dropout: float = Field(0.1, ge=0, lt=1, description="dropout before each adapter")
@@ -150,7 +150,7 @@ class QLoRASettings(_AdapterSettings):
 class FullSettings(Settings):
     """Training of every weight."""
 
-    model_name: str = Field("starter", min_length=1, description="hub name, model folder or starter")
+    model_name: str = Field("starter", min_length=1, description="hub name, model folder, registered name or starter")
     training: FullTrainingSettings = Field(default_factory=FullTrainingSettings, description="the training run")
 
 
