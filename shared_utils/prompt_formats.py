@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from shared_utils.answer_marking import AnswerMarker, MarkedRow
@@ -37,7 +39,8 @@ class EncodedRecord:
     @property
     def supervised_tokens(self) -> int:
         """Tokens that take part in the loss; the first position has nothing before it to predict it."""
-        return len(self.labels) - self.labels.count(IGNORED) - sum(label != IGNORED for label in self.labels[:1])
+        first_has_loss = bool(self.labels) and self.labels[0] != IGNORED
+        return len(self.labels) - self.labels.count(IGNORED) - first_has_loss
 
 
 def attach_chat_template(tokenizer: PreTrainedTokenizerBase, name: str | None, owner: str) -> None:
@@ -82,7 +85,7 @@ class RecordEncoder:
         self._control = ControlText(tokenizer)
         self._marker = AnswerMarker(tokenizer, self._control)
         self._end_id = tokenizer.eos_token_id
-        self._control_ids = frozenset(self._control.ids.values())
+        self._control_ids = np.array(sorted(self._control.ids.values()), np.int64)
         self._max_length = max_length
         self._train_on_prompt = train_on_prompt
 
@@ -121,22 +124,19 @@ class RecordEncoder:
         return [EncodedRecord(window, list(window), False) for window in windows if len(window) > 1]
 
     def _encode_marked(self, marked: Sequence[Sequence[MarkedRow]]) -> list[list[EncodedRecord]]:
-        pieces = [piece for rows in marked for row in rows for piece in row.pieces]
-        ids = iter(self._control.encode(pieces))
-        results = []
-        for rows in marked:
-            encoded = []
-            for row in rows:
-                parts = [next(ids) for _ in row.pieces]
-                encoded.append(self._label(row, parts, self._train_on_prompt and row is rows[-1]))
-            results.append(encoded)
-        return results
+        pieces = self._control.encode([piece for rows in marked for row in rows for piece in row.pieces])
+        # Behind the prompt of each row comes a piece for each answer, with the number of its control tokens.
+        ends = [end for rows in marked for row in rows for end in (0, *row.ends)]
+        parts = iter(zip(pieces, self._answer_lengths(pieces, ends), strict=True))
+        return [
+            [self._label([next(parts) for _ in row.pieces], self._train_on_prompt and row is rows[-1]) for row in rows]
+            for rows in marked
+        ]
 
-    def _label(self, row: MarkedRow, parts: Sequence[list[int]], all_tokens: bool) -> EncodedRecord:
-        input_ids = list(parts[0])
-        labels = [IGNORED] * len(input_ids)
-        for end, ids in zip(row.ends, parts[1:], strict=True):
-            length = self._answer_length(ids, end)
+    def _label(self, parts: Sequence[tuple[list[int], int]], all_tokens: bool) -> EncodedRecord:
+        input_ids: list[int] = []
+        labels: list[int] = []
+        for ids, length in parts:
             input_ids += ids
             labels += ids[:length]
             labels += [IGNORED] * (len(ids) - length)
@@ -145,17 +145,22 @@ class RecordEncoder:
         limit = self._max_length
         return EncodedRecord(input_ids[:limit], labels[:limit], len(input_ids) > limit)
 
-    def _answer_length(self, ids: Sequence[int], control_tokens: int) -> int:
-        """Tokens up to and including the control token that ends the turn."""
-        for index, token in enumerate(ids):
-            if token in self._control_ids:
-                control_tokens -= 1
-                if control_tokens == 0:
-                    return index + 1
-        raise DataValidationError(
-            "the tokenizer does not read the end token of the chat template as one token",
-            hint="choose another template, for example --chat-template chatml or alpaca",
-        )
+    def _answer_lengths(self, pieces: Sequence[list[int]], ends: Sequence[int]) -> list[int]:
+        """For each piece its tokens up to and including its last control token that belongs to an answer."""
+        starts = np.cumsum([0, *map(len, pieces)])
+        answers = np.asarray(ends, np.int64)
+        flat = np.fromiter(chain.from_iterable(pieces), np.int64, starts[-1])
+        control: Any = np.append(np.flatnonzero(np.isin(flat, self._control_ids)), len(flat))
+        last = np.searchsorted(control, starts[:-1]) + answers - 1
+        places = control[np.clip(last, 0, len(control) - 1)]
+        has_answer = answers > 0
+        if np.any(places[has_answer] >= starts[1:][has_answer]):
+            raise DataValidationError(
+                "the tokenizer does not read the end token of the chat template as one token",
+                hint="choose another template, for example --chat-template chatml or alpaca",
+            )
+        lengths: list[int] = np.where(has_answer, places + 1 - starts[:-1], 0).tolist()
+        return lengths
 
 
 def encode_prompt(

@@ -18,6 +18,7 @@ from shared_utils.prompt_formats import EncodedRecord
 
 MANIFEST_NAME = "manifest.json"
 IDS_NAME = "record_ids.json"
+TOKENS_TOGETHER = 1 << 18  # written in one piece
 ARRAYS = {"input_ids": "int32", "labels": "int32", "ends": "int64", "truncated": "uint8"}
 
 
@@ -76,18 +77,22 @@ class RowWriter:
             name: (self._draft / _file_of(name)).open("wb") if self._draft else BytesIO() for name in ARRAYS
         }
         self._hashes = {name: hashlib.sha256() for name in ARRAYS}
+        self._waiting = {"input_ids": array("i"), "labels": array("i"), "ends": array("q"), "truncated": array("B")}
 
     def add(self, rows: Iterable[EncodedRecord]) -> None:
         """Take the rows of one record."""
         for row in rows:
             self._end += len(row.input_ids)
-            self._write("input_ids", array("i", row.input_ids).tobytes())
-            self._write("labels", array("i", row.labels).tobytes())
-            self._write("ends", array("q", (self._end,)).tobytes())
-            self._write("truncated", b"\1" if row.truncated else b"\0")
+            self._waiting["input_ids"].extend(row.input_ids)
+            self._waiting["labels"].extend(row.labels)
+            self._waiting["ends"].append(self._end)
+            self._waiting["truncated"].append(row.truncated)
+        if len(self._waiting["input_ids"]) > TOKENS_TOGETHER:
+            self._flush()
 
     def finish(self, record_ids: Sequence[str], facts: dict[str, object]) -> EncodedRows:
         """Close the files, put them in their place with `facts` in the manifest, and give the rows."""
+        self._flush()
         if self._folder is None or self._draft is None:
             return EncodedRows(
                 {name: numpy.frombuffer(sink.getvalue(), ARRAYS[name]) for name, sink in self._sinks.items()}  # type: ignore[attr-defined]
@@ -107,10 +112,13 @@ class RowWriter:
         for sink in self._sinks.values():
             sink.close()
 
-    def _write(self, name: str, data: bytes) -> None:
-        self._sinks[name].write(data)
-        if self._draft:
-            self._hashes[name].update(data)
+    def _flush(self) -> None:
+        for name, values in self._waiting.items():
+            data = values.tobytes()
+            self._sinks[name].write(data)
+            if self._draft:
+                self._hashes[name].update(data)
+            del values[:]
 
 
 def open_rows(folder: Path) -> tuple[EncodedRows, list[str], dict[str, Any]] | None:
