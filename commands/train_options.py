@@ -116,7 +116,10 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
     summary = fine_tune(request, console)
     if summary["eval_loss"] is not None:
         console.info(f"held-out loss: base {summary['base_eval_loss']:.4f}, tuned {summary['eval_loss']:.4f}")
-    console.info(f"{summary['steps']} steps in {summary['seconds']:.0f} seconds; written to {request.run_dir}")
+    console.info(
+        f"{summary['steps']} steps in {summary['seconds']:.0f} seconds, at most {summary['peak_memory_mb']:,.0f} MB of "
+        f"memory; written to {request.run_dir}"
+    )
     console.info(f'next: python main.py chat {args.register or request.run_dir} --prompt "..."')
     return CommandResult(summary)
 

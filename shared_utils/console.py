@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 PLAIN_SECONDS_BETWEEN_LINES = 10.0
+PLAIN_SECONDS_TO_FIRST_LINE = 4.0  # long enough to foretell the whole time, short enough to think again
 
 
 @dataclass(frozen=True)
@@ -25,35 +26,49 @@ class CommandResult:
 
 
 class Progress:
-    """A bar on a terminal, a line now and then elsewhere, nothing when quiet; with failures, rate and time left."""
+    """A bar on a terminal, a line now and then elsewhere, nothing when quiet.
+
+    With failures, rate, time left and the time of the whole.
+    """
 
     def __init__(self, label: str, total: int | None, bar: RichProgress | None, plain: bool) -> None:
         self._label, self._total, self._bar, self._plain = label, total, bar, plain
         self._task: TaskID | None = bar.add_task(label, total=total, note="", pace="") if bar else None
-        self._done = self._failed = 0
-        self._started = self._last_line = time.monotonic()
+        self._done = self._failed = self._done_before = 0
+        self._started = time.monotonic()
+        self._last_line = self._started + PLAIN_SECONDS_TO_FIRST_LINE - PLAIN_SECONDS_BETWEEN_LINES
 
     def advance(self, steps: int = 1, note: str = "", *, failed: int = 0) -> None:
         """Count `steps` more as done, `failed` of them without success; `note` is shown beside the bar."""
         self._failed += failed
         self.move_to(self._done + steps, note)
 
+    def go_on_from(self, done: int) -> None:
+        """Begin at what an earlier run has done, which says nothing about the pace of this one."""
+        self._done = self._done_before = done
+        self._started = time.monotonic()
+        if self._bar and self._task is not None:
+            self._bar.reset(self._task, total=self._total, completed=done)
+
     def move_to(self, done: int, note: str = "") -> None:
         """Set how much is done."""
         self._done = done
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=done, note=printable(note), pace=self._pace())
+            self._bar.update(self._task, completed=done, note=printable(note), pace=self._facts())
         elif self._plain and time.monotonic() - self._last_line >= PLAIN_SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             of = f"/{self._total}" if self._total is not None else ""
-            facts = ", ".join(fact for fact in (self._pace(), self._time_left()) if fact)
+            facts = self._facts()
             line = f"{self._label}: {self._done}{of}{f' ({facts})' if facts else ''} {printable(note)}"
             print(line.rstrip(), file=sys.stderr, flush=True)
+
+    def _facts(self) -> str:
+        return ", ".join(fact for fact in (self._pace(), self._time_left()) if fact)
 
     def _pace(self) -> str:
         """Failures and rate, such as `2 failed, 3.1/s`; slow work is told by the minute."""
         seconds = time.monotonic() - self._started
-        rate = self._done / seconds if seconds >= 1 else 0.0
+        rate = (self._done - self._done_before) / seconds if seconds >= 1 else 0.0
         facts = [f"{self._failed} failed"] if self._failed else []
         if rate:
             facts.append(f"{rate:.3g}/s" if rate >= 1 else f"{rate * 60:.3g}/min")
@@ -61,11 +76,11 @@ class Progress:
 
     def _time_left(self) -> str:
         seconds = time.monotonic() - self._started
-        if not self._total or not self._done or seconds < 1 or self._done >= self._total:
+        done = self._done - self._done_before
+        if not self._total or done <= 0 or seconds < 1 or self._done >= self._total:
             return ""
-        left = round(seconds / self._done * (self._total - self._done))
-        hours, minutes = left // 3600, left % 3600 // 60
-        return f"{hours}:{minutes:02}:{left % 60:02} left" if hours else f"{minutes}:{left % 60:02} left"
+        left = seconds / done * (self._total - self._done)
+        return f"{_clock(left)} left of {_clock(seconds + left)}"
 
 
 class Console:
@@ -96,7 +111,7 @@ class Console:
             yield Progress(label, total, None, plain=not self.quiet)
             return
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
         columns = (
@@ -104,11 +119,17 @@ class Console:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[pace]}", markup=False),
-            TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
         with RichProgress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
             yield Progress(label, total, bar, plain=False)
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as 0:07, 12:30 or 3:05:00."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def printable(text: str) -> str:

@@ -31,6 +31,8 @@ SHAREGPT_ROLES = {
 }  # fmt: skip
 PARQUET_ROWS_AT_ONCE = 100
 ROLES = ("system", "user", "assistant", "tool")
+MOST_SHOWN = 200  # characters of what was found, in an error
+LARGEST_FIELD = 64 * 1024 * 1024  # characters in a field of CSV; Python's own limit cuts off real documents
 _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")  # no text, though JSON can write it; no tokenizer takes it
 Rows = Iterator[tuple[str, dict[str, Any]]]  # where a record stands, and the record
 
@@ -65,14 +67,14 @@ def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
     rejected: list[Rejected] = []
     fingerprints: dict[str, str] = {}
     for path in record_files(paths):
-        fingerprints[str(path)] = sha256_of(path)
-        for where, row in iter_rows([path]):
+        for where, row in iter_file_rows(path):
             record = to_record(row, where)
             reason = _unusable(record)
             if reason:
                 rejected.append(Rejected(where, reason))
             else:
                 records.append(record)
+        fingerprints[str(path)] = sha256_of(path)  # last: a broken file is told before it is read to its end
     return LoadedRecords(records, rejected, fingerprints)
 
 
@@ -162,12 +164,14 @@ def record_files(paths: Sequence[str | Path]) -> list[Path]:
     files: list[Path] = []
     for given in map(Path, paths):
         if given.is_dir():
-            inside = sorted(path for path in given.rglob("*") if path.suffix.casefold() in RECORD_SUFFIXES)
+            inside = sorted(path for path in given.rglob("*") if _is_record_file(path))
             if not inside:
                 raise DataValidationError(
                     f"{given} holds no training records", hint=f"put {', '.join(RECORD_SUFFIXES)} files there"
                 )
             files += inside
+        elif given.exists() and not given.is_file():
+            raise DataValidationError(f"{given} is not a regular file", hint="only plain files are read")
         elif not given.exists():
             raise DataValidationError(
                 f"File not found: {given}", hint="check the path; python main.py create-samples writes data/train.jsonl"
@@ -175,6 +179,11 @@ def record_files(paths: Sequence[str | Path]) -> list[Path]:
         else:
             files.append(given)
     return files
+
+
+def _is_record_file(path: Path) -> bool:
+    # A pipe or a device would never come to an end.
+    return path.suffix.casefold() in RECORD_SUFFIXES and path.is_file()
 
 
 def iter_file_rows(path: Path) -> Rows:
@@ -200,18 +209,22 @@ def _json_rows(path: Path) -> Rows:
 
 
 def _csv_rows(path: Path) -> Rows:
+    csv.field_size_limit(LARGEST_FIELD)
+    number = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             for row in reader:
+                number = reader.line_num + 1
                 where = f"{path}, line {reader.line_num}"
                 if None in row:
                     raise DataValidationError(f"{where}: more fields than the header has", hint="check the quotes")
                 yield where, dict(row)
     except UnicodeDecodeError as error:
-        raise DataValidationError(f"{path}: not UTF-8 ({error.reason})", hint="save the file as UTF-8") from None
+        where = f"{path}, after line {number}"  # text is decoded ahead of the lines
+        raise DataValidationError(f"{where}: not UTF-8 ({error.reason})", hint="save the file as UTF-8") from None
     except csv.Error as error:
-        raise DataValidationError(f"{path}: not valid CSV: {error}", hint="check the quotes") from None
+        raise DataValidationError(f"{path}, line {number}: not valid CSV: {error}", hint="check the quotes") from None
 
 
 def _parquet_rows(path: Path) -> Rows:
@@ -242,7 +255,7 @@ def _messages(value: Any, role_key: str, text_key: str, roles: Mapping[str, str]
         role = roles.get(str(turn.get(role_key)))
         if role is None:
             raise DataValidationError(
-                f"{place}: '{role_key}' is {turn.get(role_key)!r}", hint=f"allowed: {', '.join(roles)}"
+                f"{place}: '{role_key}' is {turn.get(role_key)!r:.60}", hint=f"allowed: {', '.join(roles)}"
             )
         calls = turn_keys(turn, role, place)
         text = "" if turn.get(text_key) is None and "tool_calls" in calls else _text(turn, text_key, place)
@@ -283,6 +296,7 @@ def _no_kind(row: Mapping[str, Any], where: str) -> DataValidationError:
     kind = next((name for name, keys in KEYS_BY_KIND.items() if set(keys) & (set(row) | set(close.values()))), "text")
     keys = " and ".join(f"'{key}'" for key in KEYS_BY_KIND[kind])
     found = ", ".join(sorted(map(str, row))) or "none"
+    found = found if len(found) <= MOST_SHOWN else f"{found[:MOST_SHOWN]}..."
     return DataValidationError(
         f"{where}: no known kind of record (keys found: {found})",
         hint=f"the nearest kind is '{kind}', which needs {keys}",

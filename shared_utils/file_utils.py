@@ -18,6 +18,7 @@ from typing import IO, Any, TextIO
 from shared_utils.errors import ConfigurationError, DataValidationError, LLMToolkitError, SecurityError
 
 ALLOWED_EXTENSIONS = frozenset({".pdf", ".md", ".markdown", ".txt", ".text"})
+MAX_LINE_BYTES = 64 * 1024 * 1024  # of JSONL; a larger "line" is a file of another kind, and would fill the memory
 MAX_FILE_SIZE = 512 * 1024 * 1024  # bytes; a larger text file is better split, a larger PDF is rarely text
 TEMPORARY_PREFIX = ".llm-toolkit-tmp-"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -76,10 +77,15 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and objects of a JSONL file; blank lines are passed over.
 
     Raises:
-        DataValidationError: a line is not UTF-8, not JSON or not an object; names file and line.
+        DataValidationError: a line is not UTF-8, not JSON, not an object or endless; names file and line.
     """
     with open_binary(path) as file:
-        for number, raw in enumerate(file, start=1):
+        for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
+            if len(raw) > MAX_LINE_BYTES:
+                raise DataValidationError(
+                    f"{path}, line {number}: longer than {MAX_LINE_BYTES // 2**20} MB",
+                    hint="each line must hold one JSON object; is this file of another kind?",
+                )
             if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             if raw.strip():
@@ -95,12 +101,9 @@ def parse_json_object(raw: bytes, where: str) -> dict[str, Any]:
             f"{where}: not UTF-8 (byte {error.start + 1} is 0x{raw[error.start]:02x})",
             hint="save the file as UTF-8",
         ) from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = (
-            f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-        )
+    except (ValueError, RecursionError) as error:
         raise DataValidationError(
-            f"{where}: not valid JSON ({reason})", hint="each line must hold one JSON object"
+            f"{where}: not valid JSON ({_json_reason(error)})", hint="each line must hold one JSON object"
         ) from None
     if not isinstance(value, dict):
         raise DataValidationError(
@@ -108,6 +111,13 @@ def parse_json_object(raw: bytes, where: str) -> dict[str, Any]:
             hint='each line must look like {"key": "value"}',
         )
     return value
+
+
+def _json_reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno}"
+    # Python refuses numbers of more than 4300 digits: they take the square of that in time.
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number with thousands of digits"
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:

@@ -80,6 +80,8 @@ class _ListReader:
                 if len(self._text) - self._start > LONGEST_OBJECT or not self._read_more(amount):
                     raise self._broken(error.msg, min(error.pos, len(self._text))) from None
                 amount *= 2  # an object that does not end soon must not be parsed anew for every piece
+            except ValueError as error:  # a number with thousands of digits
+                raise self._broken(f"{error!s:.200}", self._start) from None
 
     def _read_more(self, amount: int) -> bool:
         """Forget what is done and read on; whether there was anything left."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shared_utils.errors import DataValidationError, LLMToolkitError, SecurityError
+from shared_utils.model_files import check_model_files, read_safetensors_header
 
 STARTER = "starter"
 STARTER_DIR = Path(__file__).resolve().parent.parent / "starter_model" / "files"
@@ -106,14 +107,17 @@ def _local_model(name: str, path: Path) -> ModelLocation:
     if (path / "adapter_config.json").is_file():
         base = str(read_json_file(path / "adapter_config.json").get("base_model_name_or_path") or "")
         _refuse_pickles(path, "adapter_model")
+        read_safetensors_header(path / "adapter_model.safetensors")
         return ModelLocation(name, str(path), "adapter", _base_name(path, base))
     if (path / "config.json").is_file():
-        if "auto_map" in read_json_file(path / "config.json"):
+        config = read_json_file(path / "config.json")
+        if "auto_map" in config:
             raise SecurityError(
                 f"{path} wants to run its own Python code (auto_map in config.json), which is never done",
                 hint="use a model of an architecture that transformers knows",
             )
         _refuse_pickles(path, "model")
+        check_model_files(path, config)
         return ModelLocation(name, str(path), "model")
     for part in ("merged", "train"):  # of a pipeline; one of full fine-tuning has nothing to merge
         if (path / part / "config.json").is_file():

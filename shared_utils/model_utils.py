@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -96,8 +97,13 @@ def load_model(name: str, device: str = "auto", dtype: str = "float32") -> PreTr
     from peft import PeftModel
 
     base = _load_base(locate_model(location.base or ""), dtype)
-    with _clear_load_errors(location):
-        model = PeftModel.from_pretrained(base, location.source, is_trainable=False)
+    with _clear_load_errors(location), warnings.catch_warnings():
+        # Weights that the file lacks would stay at their start, as if they had never been trained.
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        try:
+            model = PeftModel.from_pretrained(base, location.source, is_trainable=False)
+        except UserWarning as error:
+            raise ValueError(str(error)) from None
     return model.to(pick_device(device)).eval()
 
 
@@ -121,13 +127,31 @@ def load_base_model(name: str, device: str, quantization: Any = None) -> PreTrai
 
 def _load_base(location: ModelLocation, dtype: str, **placement: Any) -> PreTrainedModel:
     with _clear_load_errors(location):
-        return AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(
             location.source,
             dtype=DTYPES[dtype],
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=location.is_local,
+            output_loading_info=True,
             **placement,
+        )
+    _refuse_made_up_weights(location.name, report)
+    return cast(PreTrainedModel, model)
+
+
+def _refuse_made_up_weights(name: str, report: dict[str, Any]) -> None:
+    """The library fills weights that no file holds with random numbers; such a model is none."""
+    missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    if missing:
+        raise DataValidationError(
+            f"the model '{name}' lacks {len(missing)} of the weights that its config.json speaks of, "
+            f"for example {missing[0]}",
+            hint="config.json and the safetensors files belong to different models; copy the model folder again",
+        )
+    if unused:
+        logging.getLogger(__name__).warning(
+            "%s: %d weights are not used by its architecture, for example %s", name, len(unused), unused[0]
         )
 
 
@@ -143,20 +167,33 @@ class _clear_load_errors:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if error is None or (
             not isinstance(error, (OSError, ValueError, KeyError, RuntimeError, TypeError))
-            and (type(error).__module__.split(".")[0] not in ("safetensors", "safetensors_rust", "tokenizers"))
+            and (type(error).__module__.split(".")[0] not in FOREIGN)
         ):
             return
         name = self.location.name
         for kind_name, (what, hint) in HUB_REFUSALS.items():
             if any(type(cause).__name__ == kind_name for cause in _causes(error)):
                 raise DataValidationError(f"the model '{name}' {what}", hint=hint.format(name=name)) from error
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        for words, what in ARCHITECTURES.items():
+            if words in str(error):
+                raise DataValidationError(
+                    f"the model '{name}' {what}", hint="take a model of the Llama, Qwen, Mistral, Gemma or GPT-2 family"
+                ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataValidationError(
-            f"the model '{name}' cannot be loaded: {first_line:.300}",
+            f"the model '{name}' cannot be loaded: {reason:.300}",
             hint="check that the folder is whole: config.json, tokenizer.json and safetensors files",
         ) from error
 
 
+# Libraries whose refusals have classes of their own.
+FOREIGN = ("safetensors", "safetensors_rust", "tokenizers", "huggingface_hub")
+# What transformers says of models that it cannot train, and what that means.
+ARCHITECTURES = {
+    "does not recognize this architecture": "is of an architecture that the installed transformers does not know",
+    "Should have a `model_type` key": "does not say its architecture (model_type in config.json)",
+    "Unrecognized configuration class": "is no model that continues a text (a causal language model)",
+}
 # What a hub answers, in the order in which its errors are derived from each other.
 HUB_REFUSALS = {
     "GatedRepoError": (

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 
+CPU_SECONDS = 1  # of the processor: on a busy machine a sane template must not be taken for an endless one
 MEMORY_BYTES = 512 * 1024 * 1024
 MAX_OUTPUT_CHARACTERS = 1_000_000
 USER = {"role": "user", "content": "How are you?"}
@@ -25,7 +26,7 @@ class _TemplateRefusal(Exception):
 
 def main() -> int:
     """Limit this process, then render."""
-    _limit_memory()
+    _limit_resources()
     from jinja2.exceptions import SecurityError, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -76,13 +77,14 @@ def _fail(reason: str) -> int:
     return 1
 
 
-def _limit_memory() -> None:
+def _limit_resources() -> None:
     try:
         import resource
 
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     except (ImportError, ValueError, OSError):
-        pass  # Windows has no such limit; the time limit still holds
+        pass  # Windows has no such limits; the outer time limit still holds
 
 
 if __name__ == "__main__":

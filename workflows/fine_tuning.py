@@ -20,7 +20,7 @@ from shared_utils.records import Record
 from shared_utils.run_lock import run_lock
 from workflows.fine_tuning_outputs import finish_run, run_record, run_summary
 from workflows.fine_tuning_request import FineTuneRequest, TrainingData, load_training_data, resume_command
-from workflows.run_folder import RUN_FILE, finished_result
+from workflows.run_folder import RUN_FILE, finished_result, refuse_foreign_files
 from workflows.training_data import show_examples, tell_memory, tell_records, tell_sources
 
 CACHE_NAME = ".cache"  # in the run folder: encoded records, which can be deleted at any time
@@ -50,7 +50,10 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         )
         if finished is not None:
             console.info(f"{request.run_dir} is finished already")
-        summary = finished if finished is not None else _train(request, data, console)
+            summary = finished
+        else:
+            refuse_foreign_files(request.run_dir)
+            summary = _train(request, data, console)
         if request.register:
             registry.add(request.register, request.run_dir)
             console.info(f"registered as {request.register}")
@@ -62,6 +65,7 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
     if request.register:
         ModelRegistry(request.registry_dir).check_name(request.register, request.run_dir)
     data = load_training_data(request)
+    locate_base(request.settings.model_name)
     tuner = _build_tuner(request, console)
     from training_methods.transfer_learning.estimates import estimate_seconds
     from training_methods.transfer_learning.training_arguments import total_steps
@@ -92,6 +96,7 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
 
 def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> dict[str, object]:
     from shared_utils.batches import Collator
+    from training_methods.transfer_learning.checkpoints import step_of
     from training_methods.transfer_learning.dataset import held_out_loss
     from training_methods.transfer_learning.fine_tuner import stored_precision
     from training_methods.transfer_learning.training_arguments import total_steps
@@ -113,6 +118,7 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     base_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
     steps = total_steps(len(train), request.settings.training)
     with console.progress(steps, "training") as progress:
+        progress.go_on_from(step_of(resume_from) if resume_from else 0)
         trainer: Any = tuner.train(
             train,
             request.run_dir,
@@ -128,7 +134,7 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     if tuner.stopped_by is not None:
         raise Interrupted(tuner.stopped_by, hint=f"go on with: {resume_command(request)}")
     eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
-    summary = run_summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps)
+    summary = run_summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps, memory)
     finish_run(request, data, tuner, summary, run, console)
     return summary
 
@@ -137,8 +143,10 @@ def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
     from shared_utils.model_utils import pick_device
     from training_methods.transfer_learning.memory_needs import refuse_too_large
     from training_methods.transfer_learning.methods import build_tuner
+    from training_methods.transfer_learning.precision import check_precision
 
     device = pick_device(request.device)
+    check_precision(request.settings.training.precision, device)
     refuse_too_large(request.settings, device)
     tuner: Any = build_tuner(request.settings, device=device.type, seed=request.seed)
     if request.method == "qlora":
@@ -151,6 +159,7 @@ def _encode(
     request: FineTuneRequest, tuner: Any, data: TrainingData, console: Console, cache_dir: Path | None = None
 ) -> tuple[Any, Any]:
     from training_methods.transfer_learning.dataset import encode_dataset
+    from training_methods.transfer_learning.token_range import check_token_ids
 
     training = request.settings.training
     limit = getattr(tuner.model.config, "max_position_embeddings", None)
@@ -173,6 +182,8 @@ def _encode(
             )
 
     train, held_out = encode(data.train), encode(data.held_out) if data.held_out else None
+    for dataset in (train, held_out):
+        check_token_ids(tuner.model, dataset, request.settings.model_name)
     show_examples(console, tuner.tokenizer, train, request.show_examples)
     return train, held_out
 

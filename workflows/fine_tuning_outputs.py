@@ -24,11 +24,13 @@ def run_summary(
     eval_loss: float | None,
     resume_from: Path | None,
     steps: int,
+    memory: Any,
 ) -> dict[str, object]:
     """The summary keys that the command promises."""
-    from training_methods.transfer_learning.run_metrics import peak_memory_bytes
+    from training_methods.transfer_learning.peak_memory import peak_by_part
 
     trainable, total = tuner.parameter_counts()
+    peak = peak_by_part(tuner, trainer.optimizer, memory.parts["program"])
     return {
         "run_dir": str(request.run_dir),
         "model": request.settings.model_name,
@@ -46,7 +48,8 @@ def run_summary(
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         "seconds": round(trainer.seconds, 2),
         "tokens_per_second": round(trainer.tokens_seen / max(trainer.seconds, 1e-9), 1),
-        "peak_memory_mb": round(peak_memory_bytes() / 1e6, 1),
+        "peak_memory_mb": round(sum(peak.values()) / 1e6, 1),
+        "peak_memory_by_part_mb": {name: round(size / 1e6, 1) for name, size in peak.items()},
         "stopped_early": trainer.state.global_step < steps,
         "resumed_from": str(resume_from) if resume_from else None,
         **_quantised_memory(tuner),
@@ -78,7 +81,7 @@ def finish_run(
     save_model(request.run_dir, tuner)
     write_text_atomic(request.run_dir / "README.md", _card(request, data, summary))
     rows = TrainingLoggingUtils.read_metrics(request.run_dir)
-    write_curves(request.run_dir / "curves.png", rows, f"{request.settings.model_name}, {tuner.method}")
+    write_curves(request.run_dir / "curves.png", rows, f"{Path(request.settings.model_name).name}, {tuner.method}")
     if request.merge:
         report = tuner.merge(request.run_dir / "merged", [_text_of(record) for record in data.train[:3]])
         console.info(f"merged into the full-precision base: {report.in_words()}")
@@ -100,6 +103,8 @@ def _card(request: FineTuneRequest, data: TrainingData, summary: dict[str, Any])
             train_loss=summary["train_loss"],
             base_eval_loss=summary["base_eval_loss"],
             eval_loss=summary["eval_loss"],
+            seconds=summary["seconds"],
+            peak_memory_mb=summary["peak_memory_by_part_mb"],
             base_memory_mb=summary.get("base_memory_mb"),
             quantized_memory_mb=summary.get("quantized_memory_mb"),
             versions=package_versions(),

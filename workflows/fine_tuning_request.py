@@ -96,7 +96,8 @@ def load_training_data(request: FineTuneRequest) -> TrainingData:
         train, held_out = split_records(loaded.records, training.eval_split)
     if not train:
         raise DataValidationError(
-            f"no usable record in {', '.join(request.train_data)}", hint="see docs/data-format.md for the kinds"
+            f"no usable record in {', '.join(request.train_data)}: {reasons_left_out(loaded) or 'nothing in it'}",
+            hint="see docs/data-format.md for the kinds",
         )
     settings = flat_settings(request.settings.model_dump(mode="json"))
     identity: dict[str, object] = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE}
@@ -104,6 +105,14 @@ def load_training_data(request: FineTuneRequest) -> TrainingData:
     if request.weights is not None or request.max_samples_per_source is not None:
         identity["mixture"] = [list(request.weights or ()), request.max_samples_per_source]
     return TrainingData(replace(loaded, fingerprints=fingerprints), train, held_out, identity, sources)
+
+
+def reasons_left_out(loaded: LoadedRecords) -> str:
+    """Why records were left out, how many for each reason, and where the first of them stands."""
+    places: dict[str, list[str]] = {}
+    for one in loaded.rejected:
+        places.setdefault(one.reason, []).append(one.where)
+    return "; ".join(f"{len(where)} with {reason}, first at {where[0]}" for reason, where in places.items())
 
 
 def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, object]:

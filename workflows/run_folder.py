@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from training_methods.transfer_learning.fine_tuner import FineTuner
 
 RUN_FILE = "run.json"
+# Of what a run writes, what stands in folders of other kinds. A killed run has none of it without its RUN_FILE.
+OVERWRITTEN = ("README.md", "config.json", "adapter_config.json", "model.safetensors", "tokenizer.json")
 LAST_FILES = ("adapter_config.json", "config.json")  # what makes a folder a model
 
 
@@ -56,6 +58,22 @@ def finished_result(
             hint=f"use the settings of the run: {resume_with}",
         )
     return run["result"] if run.get("status") == "done" else None
+
+
+def refuse_foreign_files(run_dir: Path) -> None:
+    """Refuse a folder that is no run's, but has files that a run would overwrite, such as a project's README.md.
+
+    Raises:
+        DataValidationError: names the first of them.
+    """
+    if (run_dir / RUN_FILE).exists():
+        return
+    foreign = [name for name in OVERWRITTEN if (run_dir / name).exists()]
+    if foreign:
+        raise DataValidationError(
+            f"{run_dir} is no run folder, and its {foreign[0]} would be overwritten",
+            hint="choose a new --output-dir",
+        )
 
 
 def newest_unfinished(runs_dir: Path, method: str) -> Path:

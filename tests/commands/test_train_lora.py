@@ -11,7 +11,7 @@ from shared_utils.model_utils import load_model, load_tokenizer
 SUMMARY = {
     "run_dir", "model", "method", "trainable_parameters", "total_parameters", "records", "tokens", "supervised_tokens",
     "steps", "train_loss", "eval_loss", "eval_perplexity", "base_eval_loss", "best_step", "seconds",
-    "tokens_per_second", "peak_memory_mb", "stopped_early", "resumed_from",
+    "tokens_per_second", "peak_memory_mb", "peak_memory_by_part_mb", "stopped_early", "resumed_from",
 }  # fmt: skip
 RUN_FOLDER = {
     "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json",
@@ -41,6 +41,12 @@ def test_a_run_leaves_everything_that_was_promised_and_says_what_it_did(run_comm
     assert run["result"] == summary
     card = (run_dir / "README.md").read_text(encoding="utf-8")
     assert "36 training records and 4 held-out ones" in card
+    parts = summary["peak_memory_by_part_mb"]
+    assert set(parts) == {"weights", "gradients", "optimizer", "program", "activations"}
+    assert sum(parts.values()) == pytest.approx(summary["peak_memory_mb"], abs=0.5)
+    # AdamW keeps two float32 numbers for each trained weight, and a counter for each tensor.
+    assert parts["optimizer"] == pytest.approx(summary["trainable_parameters"] * 8 / 1e6, abs=0.06)
+    assert f"at most {summary['peak_memory_mb']:,.0f} MB" in card
     for folder in (run_dir, run_dir / "merged"):
         load_model(str(folder), "cpu")
         assert load_tokenizer(str(folder)).chat_template == load_tokenizer("starter").chat_template

@@ -18,14 +18,20 @@ from tests.conftest import ROOT
 
 STEPS = 16
 KILLS_IN_THE_PLAIN_SUITE = 3
+KILLS = 40
+WEIGHTS = ("2", "1")
 
 
-def command(model: Path, records: Path, run_dir: Path, *more: str) -> list[str]:
+def command(model: Path, records: tuple[Path, ...], run_dir: Path, *more: str, method: str = "lora") -> list[str]:
+    """A short run in packed rows over several epochs, on a mixture of two files."""
     settings = ("save_steps=3", "logging_steps=4", f"max_steps={STEPS}", "per_device_train_batch_size=2")
-    words = [sys.executable, "main.py", "train-lora", "--quiet", "--model", str(model), "--train-data", str(records)]
-    words += ["--output-dir", str(run_dir), "--learning-rate", "1e-3", "--gradient-accumulation-steps", "2"]
+    words = [sys.executable, "main.py", f"train-{method}", "--quiet", "--model", str(model)]
+    words += ["--train-data", *map(str, records), "--output-dir", str(run_dir)]
+    if len(records) == len(WEIGHTS):
+        words += ["--weights", *WEIGHTS]
+    words += ["--learning-rate", "1e-3", "--gradient-accumulation-steps", "2", "--packing"]
     for setting in settings:
-        words += ["--set", f"transfer_learning.lora.training.{setting}"]
+        words += ["--set", f"transfer_learning.{method}.training.{setting}"]
     return [*words, "--set", "evaluation.num_samples=1", "--set", "logging.use_tensorboard=false", *more]
 
 
@@ -43,15 +49,21 @@ def learnt(run_dir: Path) -> tuple[bytes, list[dict[str, object]]]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tiny_model, tmp_path_factory):
-    """A finished run, the records it saw, and how long it took."""
+    """A finished run, the files of records it saw, and how long it took."""
     folder = tmp_path_factory.mktemp("crash")
-    records = folder / "records.jsonl"
-    rows = [{"prompt": f"What is in box {number}?", "completion": f"{number * 7 % 13} pears."} for number in range(40)]
-    records.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    files = (folder / "pears.jsonl", folder / "plums.jsonl")
+    for path in files:
+        rows = [
+            {"prompt": f"What is in box {number}?", "completion": f"{number * 7 % 13} {path.stem}."}
+            for number in range(30)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     started = time.monotonic()
-    done = run(command(tiny_model, records, folder / "run"))
+    done = run(command(tiny_model, files, folder / "run"))
     assert done.returncode == 0, done.stderr
-    return folder / "run", records, time.monotonic() - started
+    sources = json.loads((folder / "run" / "run.json").read_text(encoding="utf-8"))["sources"]
+    assert [source["taken"] for source in sources] == [30, 15]
+    return folder / "run", files, time.monotonic() - started
 
 
 def wait_for(path: Path, seconds: float) -> None:
@@ -60,50 +72,74 @@ def wait_for(path: Path, seconds: float) -> None:
         time.sleep(0.01)
 
 
-def kill_and_resume(tiny_model, uninterrupted, run_dir: Path, delays: list[float]) -> None:
-    expected, records, seconds = uninterrupted
-    resume: tuple[str, ...] = ()
-    for delay in delays:
-        process = subprocess.Popen(
-            command(tiny_model, records, run_dir, *resume),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(run_dir / "run.json", seconds)  # before that there is nothing to go on with
-        time.sleep(delay)
+def killed_after(words: list[str], run_dir: Path, delay: float, patience: float) -> bool:
+    """Start a run and kill it so many seconds after it has written its first file; False when it had ended."""
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(run_dir / "run.json", patience)  # before that there is nothing to go on with
+    try:
+        assert process.wait(delay) == 0
+        return False
+    except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()
-        resume = ("--resume",)
-    done = run(command(tiny_model, records, run_dir, "--resume"))
-    assert done.returncode == 0, done.stderr
+        return True
+
+
+def assert_equal_to_one_never_stopped(run_dir: Path, expected: Path) -> None:
     assert learnt(run_dir) == learnt(expected)
     assert not list(run_dir.glob(".llm-toolkit-tmp-*"))
 
 
 def test_killed_at_random_moments_the_continued_run_equals_one_never_stopped(tiny_model, uninterrupted, tmp_path):
+    expected, records, seconds = uninterrupted
     rng = random.Random(7)
-    kill_and_resume(
-        tiny_model, uninterrupted, tmp_path / "run", [rng.uniform(0, 2) for _ in range(KILLS_IN_THE_PLAIN_SUITE)]
-    )
+    words = command(tiny_model, records, tmp_path / "run")
+    killed_after(words, tmp_path / "run", rng.uniform(0, 1), seconds)
+    for _ in range(KILLS_IN_THE_PLAIN_SUITE - 1):
+        killed_after([*words, "--resume"], tmp_path / "run", rng.uniform(0.5, 0.9) * seconds, seconds)
+    done = run([*words, "--resume"])
+    assert done.returncode == 0, done.stderr
+    assert_equal_to_one_never_stopped(tmp_path / "run", expected)
 
 
 @pytest.mark.slow
 def test_forty_kills_change_nothing(tiny_model, uninterrupted, tmp_path):
+    """Every run that is killed again and again until it comes to its end is the run never stopped."""
+    expected, records, seconds = uninterrupted
     rng = random.Random(11)
-    for round_number in range(10):
-        delays = [rng.uniform(0, 3) for _ in range(4)]
-        kill_and_resume(tiny_model, uninterrupted, tmp_path / f"run-{round_number}", delays)
+    kills = runs = 0
+    while kills < KILLS:
+        run_dir = tmp_path / f"run-{runs}"
+        words = command(tiny_model, records, run_dir)
+        while killed_after(words, run_dir, rng.uniform(0, 1.1) * seconds, seconds):
+            kills += 1
+            words = [*command(tiny_model, records, run_dir), "--resume"]
+        assert_equal_to_one_never_stopped(run_dir, expected)
+        runs += 1
+    print(f"{kills} kills in {runs} runs, each equal to the run never stopped")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_prints_the_command_that_goes_on(tiny_model, uninterrupted, tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("method", "number", "code"),
+    [
+        ("lora", signal.SIGTERM, 143),
+        pytest.param("lora", signal.SIGINT, 130, marks=pytest.mark.slow),
+        ("full", signal.SIGINT, 130),
+        pytest.param("full", signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param("qlora", signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param("qlora", signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_saves_and_prints_the_command_that_goes_on(
+    tiny_model, uninterrupted, tmp_path, method, number, code
+):  # fmt: skip
     expected, records, seconds = uninterrupted
     run_dir = tmp_path / "run"
     process = subprocess.Popen(
-        command(tiny_model, records, run_dir), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    wait_for(run_dir / "metrics.jsonl", 2 * seconds)
+        command(tiny_model, records, run_dir, method=method),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(run_dir / "metrics.jsonl", 4 * seconds)
     process.send_signal(number)
     sent = time.monotonic()
     _, err = process.communicate(timeout=60)
@@ -115,7 +151,27 @@ def test_a_signal_saves_and_prints_the_command_that_goes_on(tiny_model, uninterr
     assert list(run_dir.glob("checkpoint-*"))
     done = run([sys.executable, "main.py", *words])
     assert done.returncode == 0, done.stderr
-    assert learnt(run_dir)[0] == learnt(expected)[0]
+    if method == "lora":
+        assert learnt(run_dir)[0] == learnt(expected)[0]
+    else:
+        assert json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["status"] == "done"
+
+
+def test_a_second_signal_ends_a_run_at_once_and_leaves_nothing_half_written(tiny_model, uninterrupted, tmp_path):
+    """Whoever presses Ctrl-C twice does not want to wait for the checkpoint."""
+    expected, records, seconds = uninterrupted
+    run_dir = tmp_path / "run"
+    words = command(tiny_model, records, run_dir)
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for(run_dir / "metrics.jsonl", 2 * seconds)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode in (-signal.SIGTERM, -signal.SIGINT, 130, 143)
+    assert "Traceback" not in err
+    done = run([*words, "--resume"])
+    assert done.returncode == 0, done.stderr
+    assert_equal_to_one_never_stopped(run_dir, expected)
 
 
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(tiny_model, uninterrupted, tmp_path):
@@ -165,8 +221,8 @@ def test_a_continuation_with_other_settings_or_data_is_refused(tiny_model, unint
     assert changed.returncode == 1
     assert "lora_r differs (16 then, 4 now)" in changed.stderr
     other = tmp_path / "other.jsonl"
-    other.write_text(records.read_text(encoding="utf-8").replace("pears", "plums"), encoding="utf-8")
-    changed = run(command(tiny_model, other, run_dir, "--resume"))
+    other.write_text(records[1].read_text(encoding="utf-8").replace("plums", "figs"), encoding="utf-8")
+    changed = run(command(tiny_model, (records[0], other), run_dir, "--resume"))
     assert "the training data differs" in changed.stderr
 
 

@@ -22,6 +22,7 @@ def test_results_go_to_stdout_and_make_room_for_json(capsys):
 
 def test_progress_without_a_terminal_is_a_plain_line_now_and_then(capsys, monkeypatch):
     monkeypatch.setattr("shared_utils.console.PLAIN_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("shared_utils.console.PLAIN_SECONDS_TO_FIRST_LINE", 0.0)
     with Console().progress(3, "reading") as progress:
         progress.advance(note="a.pdf")
         progress.move_to(3)
@@ -36,4 +37,26 @@ def test_a_plain_line_tells_failures_rate_and_time_left(capsys, monkeypatch):
         now[0] = 180.0
         progress.advance(120, "a.pdf", failed=6)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[-1] == "reading: 120/400 (6 failed, 40/min, 7:00 left) a.pdf"
+    assert lines[-1] == "reading: 120/400 (6 failed, 40/min, 7:00 left of 10:00) a.pdf"
+
+
+def test_what_an_earlier_run_did_says_nothing_about_the_pace(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("shared_utils.console.time.monotonic", lambda: now[0])
+    with Console().progress(1100, "training") as progress:
+        progress.go_on_from(1000)
+        now[0] = 3900.0
+        progress.move_to(1010, "loss 2.100")
+    assert capsys.readouterr().err == "training: 1010/1100 (0.154/min, 9:45:00 left of 10:50:00) loss 2.100\n"
+
+
+def test_the_first_line_comes_soon_and_the_others_now_and_then(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("shared_utils.console.time.monotonic", lambda: now[0])
+    with Console().progress(100, "training") as progress:
+        for second in range(1, 31):
+            now[0] = float(second)
+            progress.advance()
+    assert [line.split("/")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "training: 4", "training: 14", "training: 24",
+    ]  # fmt: skip

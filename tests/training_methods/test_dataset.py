@@ -114,14 +114,41 @@ def test_the_plan_grows_with_the_batch_and_names_the_batch_that_fits(tiny_model)
 
     tuner = LoRAFineTuner(str(tiny_model), device="cpu")
     data = tuner.prepare_instruction_dataset(ROWS[:8], max_length=64)
-    small = memory.plan_memory(tuner, data, TrainingSettings(per_device_train_batch_size=2))
-    large = memory.plan_memory(tuner, data, TrainingSettings(per_device_train_batch_size=8))
+
+    def plan(size):
+        training = TrainingSettings(per_device_train_batch_size=size, gradient_accumulation_steps=1)
+        return memory.plan_memory(tuner, data, training)
+
+    small, large = plan(2), plan(8)
     assert large.parts["activations"] == pytest.approx(4 * small.parts["activations"], rel=0.01)
     assert small.parts["weights"] == sum(weight.numel() for weight in tuner.model.parameters()) * 4
     assert all(weight.grad is None for weight in tuner.model.parameters())
     row = (large.parts["activations"] + large.parts["logits"]) / 8
     fixed = large.total - 8 * row
-    tight = memory.MemoryPlan(large.parts, int(fixed + 3.5 * row), 8, 64)
+    longest = max(data.lengths)
+    shape = (8, longest, 8 * longest, longest)
+    tight = memory.MemoryPlan(large.parts, int(fixed + 3.5 * row), *shape)
     assert not tight.fits
     assert tight.batch_size_that_fits() == 3
-    assert memory.MemoryPlan(large.parts, int(fixed), 8, 64).batch_size_that_fits() is None
+    assert memory.MemoryPlan(large.parts, int(fixed), *shape).batch_size_that_fits() is None
+
+
+@pytest.mark.parametrize(
+    ("lengths", "size", "accumulation", "is_packed", "tokens"),
+    [
+        ([10] * 100, 4, 1, True, 40),
+        ([10] * 100, 4, 4, True, 160),  # sixteen short records fit into one pass of 4 x 64 tokens
+        ([60] * 100, 4, 4, True, 256),
+        ([10, 10, 64], 4, 4, True, 84),
+        ([200], 2, 1, True, 200),  # a record longer than a pass goes alone
+        ([60, 10, 10], 4, 4, False, 180),
+        ([60, 10, 10], 2, 4, False, 120),
+    ],
+)
+def test_the_largest_pass_is_what_a_step_can_come_to(lengths, size, accumulation, is_packed, tokens):
+    from training_methods.transfer_learning.settings import TrainingSettings
+
+    training = TrainingSettings(
+        per_device_train_batch_size=size, gradient_accumulation_steps=accumulation, max_length=64
+    )
+    assert memory.largest_pass(lengths, training, is_packed) == tokens

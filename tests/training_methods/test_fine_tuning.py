@@ -260,7 +260,7 @@ def test_a_model_that_brings_its_own_code_is_refused(tiny_model, tmp_path):
     ("harm", "message"),
     [
         (lambda folder: (folder / "config.json").write_text("{", encoding="utf-8"), "config.json is damaged"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"xx"), "cannot be loaded"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"xx"), "model.safetensors is damaged"),
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
         (lambda folder: (folder / "config.json").unlink(), "holds no model"),
         (lambda folder: (folder / "tokenizer.json").write_text("{", encoding="utf-8"), "cannot be loaded"),

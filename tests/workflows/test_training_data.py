@@ -100,7 +100,7 @@ def test_examples_show_special_tokens_and_bracket_what_is_learnt(capsys):
 )
 def test_a_run_that_does_not_fit_is_told_with_what_would(capsys, available, advice):
     parts = {"weights": 300, "activations": 800, "logits": 400, "program": 0}
-    tell_memory(Console(), MemoryPlan(parts, available, 4, 64))
+    tell_memory(Console(), MemoryPlan(parts, available, 4, 64, 256, 64))
     shown = capsys.readouterr()
     assert advice in shown.err
     assert ("warning" in shown.err) == bool(advice)

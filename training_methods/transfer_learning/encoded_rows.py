@@ -53,6 +53,11 @@ class EncodedRows(Sequence[EncodedRecord]):
         )
 
     @property
+    def largest_id(self) -> int:
+        """The largest token id of all rows, -1 where there are none."""
+        return int(numpy.max(self._arrays["input_ids"], initial=-1))
+
+    @property
     def lengths(self) -> list[int]:
         """Tokens of each row, without reading the rows."""
         lengths: list[int] = numpy.diff(self._arrays["ends"], prepend=0).tolist()

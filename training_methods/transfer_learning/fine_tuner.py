@@ -20,13 +20,13 @@ from transformers import (
 )
 
 from shared_utils.data_loader import to_record
-from shared_utils.errors import ConfigurationError, LLMToolkitError
+from shared_utils.errors import LLMToolkitError
 from shared_utils.model_utils import load_tokenizer, pick_device, set_seed, stop_token_ids
 from shared_utils.prompt_formats import encode_prompt
 from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
 from training_methods.transfer_learning.fast_step.training_step import FastStep
-from training_methods.transfer_learning.precision import Precision, resolved_precision
+from training_methods.transfer_learning.precision import Precision, check_precision, resolved_precision
 from training_methods.transfer_learning.recorders import metrics_logger
 from training_methods.transfer_learning.run_callbacks import ReportProgress, StopOnSignal
 from training_methods.transfer_learning.run_trainer import STATE_NAME, RunTrainer
@@ -38,6 +38,7 @@ from training_methods.transfer_learning.settings import (
     LoggingSettings,
     TrainingSettings,
 )
+from training_methods.transfer_learning.token_range import check_token_ids
 from training_methods.transfer_learning.training_arguments import total_steps, training_arguments
 
 BYTES_PER_TRAINED_PARAMETER = 12  # a float32 weight and the two moments of AdamW, as a checkpoint holds them
@@ -141,6 +142,8 @@ class FineTuner(ABC):
         checkpoint = checkpoint or CheckpointSettings()
         early_stopping = early_stopping or EarlyStoppingSettings()
         evaluation = evaluation or InRunEvaluationSettings()
+        for dataset in (train_dataset, eval_dataset):
+            check_token_ids(self.model, dataset, self.model_name)
         run_dir = Path(output_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         self._check_disk(run_dir, checkpoint.max_checkpoints)
@@ -148,7 +151,7 @@ class FineTuner(ABC):
         metrics = metrics_logger(run_dir, logging or LoggingSettings(), resume_from)
         callbacks: list[TrainerCallback] = [stop]
         if show_progress:
-            callbacks.append(ReportProgress(show_progress))
+            callbacks.append(ReportProgress(show_progress, lambda: trainer.tokens_now))
         if eval_dataset is not None and early_stopping.patience:
             callbacks.append(EarlyStoppingCallback(early_stopping.patience, early_stopping.min_delta))
         if eval_dataset is not None and evaluation.generate_samples:
@@ -199,8 +202,7 @@ class FineTuner(ABC):
         Raises:
             ConfigurationError: fp16 was asked for without a CUDA device.
         """
-        if precision == "fp16" and self.device.type != "cuda":
-            raise ConfigurationError("fp16 needs a CUDA device", hint="use --bf16, or leave the precision at auto")
+        check_precision(precision, self.device)
         config = self.model.config.get_text_config()
         chosen = resolved_precision(precision, self.device, int(getattr(config, "hidden_size", 0) or 0))
         if chosen == "bf16" and self._has_frozen_base():

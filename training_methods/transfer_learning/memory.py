@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -15,11 +16,11 @@ from training_methods.transfer_learning.fine_tuner import FineTuner
 from training_methods.transfer_learning.memory_needs import free_memory
 from training_methods.transfer_learning.settings import TrainingSettings
 
-PROBE_TOKENS = 64  # activations grow with the tokens, so a short row tells those of a full batch
-# Measured on models of 9 and 138 million weights: gradients of activations and what the allocator holds back.
+PROBE_TOKENS = 64  # activations grow with the tokens, so a short row tells those of a full pass
+# Measured with `benchmarks/memory_plan.py`: gradients of activations and what the allocator holds back.
 ON_THE_WAY_BACK = 1.5
 LOGITS_IN_CHUNKS = 3 * CHUNK_BYTES  # the logits of a chunk, their gradient, and its copy in the model's format
-LOADED_LATER = 80_000_000  # libraries that only training itself loads
+LOADED_LATER = 140_000_000  # libraries that only training itself loads, and what they keep
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class MemoryPlan:
     available: int
     batch_size: int
     longest: int  # tokens of the longest row
+    tokens: int  # in the largest forward pass
+    tokens_of_a_record: int  # that one record of the batch size allows a pass
 
     @property
     def total(self) -> int:
@@ -44,17 +47,30 @@ class MemoryPlan:
     def batch_size_that_fits(self) -> int | None:
         """The largest batch that does; None when one row alone is too much."""
         fixed = self.total - self.parts["activations"] - self.parts["logits"]
-        a_row = (self.parts["activations"] + self.parts["logits"]) / self.batch_size
-        size = math.floor((self.available - fixed) / max(a_row, 1))
-        return size if size >= 1 else None
+        of_a_token = (self.parts["activations"] + self.parts["logits"]) / self.tokens
+        fitting = (self.available - fixed) / max(of_a_token, 1e-9)
+        size = math.floor(fitting / self.tokens_of_a_record + 1e-9)
+        return size if size >= 1 and fitting >= self.longest else None
+
+
+def largest_pass(lengths: Sequence[int], training: TrainingSettings, is_packed: bool) -> int:
+    """Tokens of the largest forward pass that a run can come to.
+
+    A packed one is filled from the records of its optimizer step; a padded one is as wide as its longest record.
+    """
+    size = training.per_device_train_batch_size
+    longest = sorted(lengths, reverse=True)[: size * training.gradient_accumulation_steps]
+    if is_packed:
+        return max(longest[0], min(sum(longest), size * training.max_length))
+    return longest[0] * min(size, len(longest))
 
 
 def plan_memory(tuner: FineTuner, dataset: EncodedDataset, training: TrainingSettings) -> MemoryPlan:
-    """The need of a loaded model, with activations taken from a short row and scaled to the longest batch."""
+    """The need of a loaded model, with activations taken from a short row and scaled to the largest pass."""
     longest = max(dataset.lengths)
-    tokens = longest * training.per_device_train_batch_size
-    probe = min(PROBE_TOKENS, longest)
     step = tuner.step_for(training, tuner.use_precision(training.precision))
+    tokens = largest_pass(dataset.lengths, training, step.is_packed)
+    probe = min(PROBE_TOKENS, longest)
     kept, logits = _saved_by(tuner, step, probe)
     if step.takes_logits_in_chunks:
         logits = min(logits, LOGITS_IN_CHUNKS * probe // tokens)
@@ -73,7 +89,8 @@ def plan_memory(tuner: FineTuner, dataset: EncodedDataset, training: TrainingSet
         "program": max(0, held - memory["weights"]) + LOADED_LATER,
     }
     free = free_memory(tuner.device)
-    return MemoryPlan(parts, free + held, training.per_device_train_batch_size, longest)
+    a_record = training.max_length if step.is_packed else longest
+    return MemoryPlan(parts, free + held, training.per_device_train_batch_size, longest, tokens, a_record)
 
 
 def _saved_by(tuner: FineTuner, step: FastStep, tokens: int) -> tuple[int, int]:

@@ -5,14 +5,14 @@ Activations come on top, so what is refused here would certainly not have fitted
 
 from __future__ import annotations
 
-import json
-import struct
+import math
 from pathlib import Path
 
 import psutil
 import torch
 
 from shared_utils.errors import TrainingError
+from shared_utils.model_files import read_safetensors_header
 from shared_utils.model_names import locate_base
 from training_methods.transfer_learning.settings import FullSettings, LoRASettings, MethodSettings
 
@@ -70,19 +70,9 @@ def count_parameters(folder: Path) -> tuple[int, int]:
     """
     outside = inside = 0
     for path in sorted(folder.glob("model*.safetensors")):
-        with path.open("rb") as file:
-            try:
-                (size,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(min(size, path.stat().st_size)))
-            except (struct.error, ValueError):
-                continue  # a damaged file; loading it will say so
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
+        for name, entry in read_safetensors_header(path).items():
             shape = entry["shape"]
-            number = 1
-            for length in shape:
-                number *= length
+            number = math.prod(shape)
             if len(shape) == 2 and any(part.isdigit() for part in name.split(".")):
                 inside += number
             else:

@@ -20,6 +20,8 @@ class CardFacts:
     train_loss: float
     base_eval_loss: float | None
     eval_loss: float | None
+    seconds: float
+    peak_memory_mb: Mapping[str, float]  # by part
     versions: Mapping[str, str]
     base_memory_mb: float | None = None  # of QLoRA: the weights in float32, and as they were held
     quantized_memory_mb: float | None = None
@@ -73,6 +75,11 @@ def _figures(facts: CardFacts) -> str:
         )
     else:
         lines.append("No records were held out, so there is no held-out loss.")
+    parts = ", ".join(f"{name} {size:,.0f}" for name, size in facts.peak_memory_mb.items())
+    lines.append(
+        f"Training took {facts.seconds:,.0f} seconds and at most {sum(facts.peak_memory_mb.values()):,.0f} MB of "
+        f"memory ({parts})."
+    )
     if facts.base_memory_mb is not None:
         lines.append(
             f"While it was trained, the base took {facts.quantized_memory_mb:,.1f} MB instead of "

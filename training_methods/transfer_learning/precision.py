@@ -7,10 +7,22 @@ from typing import Literal
 
 import torch
 
+from shared_utils.errors import ConfigurationError
+
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 SMALLEST_SIZE = 512  # of hidden states; smaller models gain nothing, and stay the same on every machine
 CLEARLY_FASTER = 1.5
 TRIED_TOKENS, ROUNDS = 512, 3
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Refuse a number format that a device does not train in.
+
+    Raises:
+        ConfigurationError: fp16 was asked for without a CUDA device.
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise ConfigurationError("fp16 needs a CUDA device", hint="use --bf16, or leave the precision at auto")
 
 
 def resolved_precision(precision: Precision, device: torch.device, hidden_size: int) -> Precision:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections import deque
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+RECENT_STEPS = 21  # the speed shown is that of so many steps, less one
 
 
 class StopOnSignal(TrainerCallback):
@@ -46,11 +50,25 @@ class StopOnSignal(TrainerCallback):
 
 
 class ReportProgress(TrainerCallback):
-    """Moves the progress display at each step."""
+    """Moves the progress display at each step, with the last loss and the tokens a second.
 
-    def __init__(self, show: Callable[[int, str], None]) -> None:
-        self._show = show
-        self._note = ""
+    Args:
+        show: called with the step and a note.
+        tokens: how many tokens were trained on so far.
+        now: seconds of a clock.
+    """
+
+    def __init__(
+        self, show: Callable[[int, str], None], tokens: Callable[[], int], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._show, self._tokens, self._now = show, tokens, now
+        self._loss = ""
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_STEPS)
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start the clock at the first step; what comes before it is no training."""
+        if not self._recent:
+            self._recent.append((self._now(), self._tokens()))
 
     def on_log(
         self,
@@ -62,8 +80,11 @@ class ReportProgress(TrainerCallback):
     ) -> None:
         """Keep the last loss for the display."""
         if logs and "loss" in logs:
-            self._note = f"loss {logs['loss']:.3f}"
+            self._loss = f"loss {logs['loss']:.3f}"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Show the step."""
-        self._show(state.global_step, self._note)
+        self._recent.append((self._now(), self._tokens()))
+        (start, before), (end, after) = self._recent[0], self._recent[-1]
+        speed = f"{(after - before) / max(end - start, 1e-9):,.0f} tokens/s"
+        self._show(state.global_step, f"{self._loss}, {speed}" if self._loss else speed)

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from shared_utils.batches import Collator
 from shared_utils.errors import LLMToolkitError, SecurityError, TrainingError
@@ -32,6 +39,7 @@ from training_methods.transfer_learning.dataset import (
 from training_methods.transfer_learning.fast_step.packing import StepCollator
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.run_metrics import METRICS_NAME, cut_metrics, peak_memory_bytes
+from training_methods.transfer_learning.sample_replies import SAMPLES_NAME
 
 STATE_NAME = "toolkit_state.json"
 FREE_BYTES_MEANING_FULL = 4 * 1024 * 1024
@@ -103,6 +111,22 @@ class RunTrainer(Trainer):
     def start_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch; called before its first batch is drawn."""
         self._sampler.epoch = epoch
+
+    def _run_epoch(self, **options: Any) -> None:
+        # A run that was killed behind its last step has a checkpoint of the end; the library would train on from it.
+        if self._has_ended():
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(**options)
+
+    def _has_ended(self) -> bool:
+        callbacks = self.callback_handler.callbacks
+        out_of_patience = any(
+            one.early_stopping_patience_counter >= one.early_stopping_patience
+            for one in callbacks
+            if isinstance(one, EarlyStoppingCallback)
+        )
+        return self.state.global_step >= self.state.max_steps or out_of_patience
 
     # ---- one step -------------------------------------------------------------------------------
 
@@ -186,6 +210,11 @@ class RunTrainer(Trainer):
             self.metrics.log_metrics(TrainingMetrics.from_figures(self.state.global_step, {"epoch": epoch, **measured}))
 
     @property
+    def tokens_now(self) -> int:
+        """Tokens trained on, those before a restart included."""
+        return self.tokens_seen + self._tokens_since_log
+
+    @property
     def seconds(self) -> float:
         """Wall seconds trained, those before a restart included."""
         return self._seconds_before + time.monotonic() - self._start_time
@@ -256,7 +285,8 @@ class RunTrainer(Trainer):
         """
         remove_leftovers(self.run_dir)
         self._resumed_from = checkpoint
-        cut_metrics(self.run_dir / METRICS_NAME, checkpoints.step_of(checkpoint) if checkpoint else 0)
+        for name in (METRICS_NAME, SAMPLES_NAME):
+            cut_metrics(self.run_dir / name, checkpoints.step_of(checkpoint) if checkpoint else 0)
         try:
             with self.fast_step.active():
                 output = self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -276,7 +306,9 @@ class RunTrainer(Trainer):
     def restore_best(self) -> None:
         """Go back to the weights of the best evaluation, when they are not the last ones."""
         best = self.state.best_global_step
-        if best and best != self.state.global_step and self.state.best_model_checkpoint:
+        if best and best != self.state.global_step:
+            # The library forgets a checkpoint that is not where it was, as after the folder was moved.
+            self.state.best_model_checkpoint = str(self.run_dir / f"checkpoint-{best}")
             self._load_best_model()
 
     def _save_error(self, error: Exception, checkpoint: Path) -> Exception:

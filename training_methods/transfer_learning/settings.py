@@ -41,7 +41,7 @@ class TrainingSettings(Settings):
     save_steps: int | None = Field(
         500, ge=1, description="steps between checkpoints; null takes checkpoint.save_frequency"
     )
-    logging_steps: int = Field(10, ge=1, description="steps between two lines of metrics.jsonl")
+    logging_steps: int = Field(10, ge=1, description="steps between two lines of metrics.jsonl; at least ten in a run")
     eval_split: float = Field(
         0.1, ge=0, le=0.5, description="share of the records held out when no evaluation file is given"
     )

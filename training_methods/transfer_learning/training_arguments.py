@@ -18,6 +18,7 @@ from training_methods.transfer_learning.settings import (
 
 WARMUP_SHARE = 0.1  # a fixed number of warm-up steps would eat a short run whole
 EVALUATIONS_PER_RUN = 10
+LOG_LINES_PER_RUN = 10
 
 
 def training_arguments(
@@ -55,7 +56,7 @@ def training_arguments(
         neftune_noise_alpha=training.neftune_noise_alpha,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        logging_steps=training.logging_steps,
+        logging_steps=log_interval(training, steps),
         logging_nan_inf_filter=False,
         logging_first_step=True,
         save_strategy="steps",
@@ -104,3 +105,8 @@ def warmup_steps(training: TrainingSettings, steps: int) -> int:
 def save_interval(training: TrainingSettings, checkpoint: CheckpointSettings, steps: int) -> int:
     """Steps between checkpoints: the training section's value wins; a run has at least two."""
     return min(training.save_steps or checkpoint.save_frequency, max(1, math.ceil(steps / 2)))
+
+
+def log_interval(training: TrainingSettings, steps: int) -> int:
+    """Steps between lines of the log: the setting, but a run has about ten of them."""
+    return min(training.logging_steps, max(1, math.ceil(steps / LOG_LINES_PER_RUN)))
