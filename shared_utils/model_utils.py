@@ -6,7 +6,7 @@ import json
 import logging
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +15,12 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from shared_utils.chat_templates import template_by_name
 from shared_utils.errors import ConfigurationError, DataValidationError, LLMToolkitError
 from shared_utils.file_utils import write_json_atomic
 from shared_utils.model_names import ModelLocation, locate_base, locate_model
 from shared_utils.prompt_formats import attach_chat_template
+from shared_utils.vocabulary import add_tokens, make_room
 
 # Results and progress are told by the toolkit; the library's bars and advice would mix with them.
 transformers.utils.logging.disable_progress_bar()
@@ -52,12 +54,15 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def load_tokenizer(name: str, chat_template: str | None = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    name: str, chat_template: str | None = None, new_tokens: Sequence[str] = ()
+) -> PreTrainedTokenizerBase:
     """The tokenizer of a model, with a chat template and a padding token.
 
     Args:
         name: whatever `locate_model` accepts.
         chat_template: name of a built-in template or a file; None keeps the model's own.
+        new_tokens: added where the tokenizer lacks them.
     """
     location = locate_model(name)
     with _clear_load_errors(location):
@@ -66,6 +71,9 @@ def load_tokenizer(name: str, chat_template: str | None = None) -> PreTrainedTok
         )
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
         tokenizer.pad_token = spare_token(tokenizer) or tokenizer.eos_token
+    if new_tokens:
+        template = template_by_name(chat_template) if chat_template else str(tokenizer.chat_template or "")
+        add_tokens(tokenizer, new_tokens, template)
     attach_chat_template(tokenizer, chat_template, location.name)
     return tokenizer
 
@@ -94,17 +102,24 @@ def load_model(name: str, device: str = "auto", dtype: str = "float32") -> PreTr
     location = locate_model(name)
     if location.kind != "adapter":
         return _load_base(location, dtype).to(pick_device(device)).eval()
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
     base = _load_base(locate_model(location.base or ""), dtype)
     with _clear_load_errors(location), warnings.catch_warnings():
         # Weights that the file lacks would stay at their start, as if they had never been trained.
         warnings.filterwarnings("error", message="Found missing adapter keys")
+        make_room(base, rows_needed(PeftConfig.from_pretrained(location.source)))
         try:
             model = PeftModel.from_pretrained(base, location.source, is_trainable=False)
         except UserWarning as error:
             raise ValueError(str(error)) from None
     return model.to(pick_device(device)).eval()
+
+
+def rows_needed(config: Any) -> int:
+    """Rows of embeddings that an adapter with rows of its own for new tokens expects of its base."""
+    rows = getattr(config, "trainable_token_indices", None) or {}
+    return max((max(ids) + 1 for ids in (rows.values() if isinstance(rows, dict) else [rows]) if ids), default=0)
 
 
 def load_base_model(name: str, device: str, quantization: Any = None) -> PreTrainedModel:

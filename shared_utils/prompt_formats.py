@@ -62,7 +62,8 @@ def attach_chat_template(tokenizer: PreTrainedTokenizerBase, name: str | None, o
     if missing:
         raise ConfigurationError(
             f"the chat template '{name}' needs the tokens {' '.join(missing)}, which {owner} does not have",
-            hint="use --chat-template alpaca, which is plain text and the model's own end token",
+            hint="use --chat-template alpaca, which is plain text and the model's own end token, or add them by the "
+            "setting new_tokens when you train",
         )
     template = template_by_name(name)
     check_chat_template(template, name)

@@ -19,20 +19,26 @@ def measure_model(
     console: Console,
     *,
     chat_template: str | None,
+    new_tokens: Sequence[str] = (),
     device: str,
     seed: int,
     data_name: str,
 ) -> dict[str, Any]:
     """Each metric with its interval; `evaluation.json` and `predictions.jsonl` are written into the folder.
 
+    `new_tokens` are those that a fine-tuning adds: its base, which lacks them, is measured with the same vocabulary.
+
     Raises:
         DataValidationError: no record ends with an answer.
     """
     from evaluation.suite import evaluate_model, write_evaluation
     from shared_utils.model_utils import load_model, load_tokenizer
+    from shared_utils.vocabulary import make_room
 
-    tokenizer = load_tokenizer(model_name, chat_template)
+    tokenizer = load_tokenizer(model_name, chat_template, new_tokens)
     model = load_model(model_name, device)
+    if new_tokens:
+        make_room(model, len(tokenizer))
     with console.progress(2 * len(records), "evaluating") as progress:
         result = evaluate_model(
             model,

@@ -190,15 +190,17 @@ def _evaluate(
 ) -> dict[str, Any]:
     from workflows.model_evaluation import measure_model
 
+    fine_tuning = request.fine_tuning
     return measure_model(
         model_name,
         load_questions(Path(data["evaluation"])),
         request.comparison,
         folder,
         console,
-        chat_template=request.fine_tuning.settings.training.chat_template,
-        device=request.fine_tuning.device,
-        seed=request.fine_tuning.seed,
+        chat_template=fine_tuning.settings.training.chat_template,
+        new_tokens=fine_tuning.settings.new_tokens,
+        device=fine_tuning.device,
+        seed=fine_tuning.seed,
         data_name=data["evaluation"],
     )
 

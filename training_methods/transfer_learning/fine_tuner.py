@@ -52,17 +52,25 @@ class FineTuner(ABC):
         device: auto, cpu, cuda or mps.
         seed: start of every random choice.
         chat_template: name or file; None takes the model's own.
+        new_tokens: added to the vocabulary where it lacks them; their embeddings are trained.
     """
 
     method: str
 
     def __init__(
-        self, model_name: str, *, device: str = "auto", seed: int = 42, chat_template: str | None = None
+        self,
+        model_name: str,
+        *,
+        device: str = "auto",
+        seed: int = 42,
+        chat_template: str | None = None,
+        new_tokens: Sequence[str] = (),
     ) -> None:
         self.model_name = model_name
         self.device = pick_device(device)
         self.seed = seed
-        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_name, chat_template)
+        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_name, chat_template, new_tokens)
+        self.new_tokens = list(new_tokens)
         set_seed(seed)
         self.model: PreTrainedModel = self._build_model()
         self.stopped_by: int | None = None  # the signal that ended training early

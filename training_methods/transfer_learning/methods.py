@@ -12,7 +12,13 @@ def build_tuner(settings: MethodSettings, *, device: str = "auto", seed: int = 4
     if isinstance(settings, FullSettings):
         from training_methods.transfer_learning.models.full_model import FullFineTuner
 
-        return FullFineTuner(settings.model_name, device=device, seed=seed, chat_template=chat_template)
+        return FullFineTuner(
+            settings.model_name,
+            device=device,
+            seed=seed,
+            chat_template=chat_template,
+            new_tokens=settings.new_tokens,
+        )
     adapter = settings.model_dump(exclude={"training", "quantization"})
     if isinstance(settings, LoRASettings):
         from training_methods.transfer_learning.models.lora_model import LoRAFineTuner

@@ -40,6 +40,7 @@ from training_methods.transfer_learning.fast_step.packing import StepCollator
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.run_metrics import METRICS_NAME, cut_metrics, peak_memory_bytes
 from training_methods.transfer_learning.sample_replies import SAMPLES_NAME
+from training_methods.transfer_learning.second_try import SecondTry
 
 STATE_NAME = "toolkit_state.json"
 FREE_BYTES_MEANING_FULL = 4 * 1024 * 1024
@@ -80,6 +81,7 @@ class RunTrainer(Trainer):
         self.records = train_dataset
         self.held_out = eval_dataset
         self.fast_step = fast_step
+        self._second_try = SecondTry(model)
         self.precision = precision
         self.metrics = metrics
         self.collator = Collator(tokenizer.pad_token_id)
@@ -142,7 +144,8 @@ class RunTrainer(Trainer):
         model.train()
         if callable(getattr(self.optimizer, "train", None)):
             self.optimizer.train()
-        loss = self._passes(model, self._prepare_inputs(inputs), num_items_in_batch)
+        ready = self._prepare_inputs(inputs)
+        loss = self._second_try(lambda: self._passes(model, ready, num_items_in_batch), self.state.global_step + 1)
         if not math.isfinite(float(loss)):
             names = ", ".join(dict.fromkeys(self.records.record_ids[int(index)] for index in indices))
             raise TrainingError(

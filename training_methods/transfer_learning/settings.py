@@ -15,6 +15,12 @@ Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_ada
 Initialisation = Literal["default", "gaussian", "pissa", "olora"]
 
 
+NEW_TOKENS = (
+    "tokens that the vocabulary gets where it lacks them, for example <|im_start|> and <|im_end|> for chatml; "
+    "their embeddings are trained"
+)
+
+
 class TrainingSettings(Settings):
     """How long, how fast and on what batches a model is trained."""
 
@@ -99,11 +105,12 @@ class _AdapterSettings(Settings):
     modules_to_save: list[str] = Field(
         [], description="modules trained in full beside the adapters, for example lm_head or embed_tokens"
     )
+    new_tokens: list[str] = Field([], description=NEW_TOKENS)
 
     @model_validator(mode="after")
     def _pissa_and_olora_stand_alone(self) -> Self:
         if self.init_lora_weights in ("pissa", "olora"):
-            for name in ("use_dora", "modules_to_save"):
+            for name in ("use_dora", "modules_to_save", "new_tokens"):
                 if getattr(self, name):
                     raise ValueError(
                         f"{name} does not go with init_lora_weights {self.init_lora_weights}, which changes the base"
@@ -151,6 +158,7 @@ class FullSettings(Settings):
     """Training of every weight."""
 
     model_name: str = Field("starter", min_length=1, description="hub name, model folder, registered name or starter")
+    new_tokens: list[str] = Field([], description=NEW_TOKENS)
     training: FullTrainingSettings = Field(default_factory=FullTrainingSettings, description="the training run")
 
 

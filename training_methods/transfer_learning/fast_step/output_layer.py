@@ -23,6 +23,16 @@ class OutputLayer(NamedTuple):
     bias: Tensor | None
 
 
+def output_weight(head: Any) -> Tensor:
+    """What a head multiplies with now; peft keeps the rows of new tokens apart, and they are put in."""
+    rows = getattr(head, "token_adapter", None)
+    if rows is None or rows.disable_adapters:
+        weight: Tensor = head.weight
+    else:
+        weight = rows.get_merged_weights(rows.active_adapters)
+    return weight
+
+
 def find_output_layer(model: nn.Module) -> OutputLayer | None:
     """The parts of a model, or None where its logits are more than a product with the last hidden states.
 
@@ -32,7 +42,7 @@ def find_output_layer(model: nn.Module) -> OutputLayer | None:
     try:
         head = causal.get_output_embeddings()
         decoder = causal.get_decoder()
-        found = OutputLayer(causal, decoder, head.weight, getattr(head, "bias", None))
+        found = OutputLayer(causal, decoder, output_weight(head), getattr(head, "bias", None))
     except (AttributeError, NotImplementedError):
         return None
     if not isinstance(found.weight, Tensor) or decoder is causal or found.weight.ndim != 2:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from training_methods.transfer_learning.fast_step import attention
 from training_methods.transfer_learning.fast_step.lean_modules import lean_modules
 from training_methods.transfer_learning.fast_step.lora_layers import fuse_lora_layers
-from training_methods.transfer_learning.fast_step.output_layer import OutputLayer, find_output_layer
+from training_methods.transfer_learning.fast_step.output_layer import OutputLayer, find_output_layer, output_weight
 from training_methods.transfer_learning.fast_step.packing import (
     IGNORED,
     PackedRecords,
@@ -146,7 +146,8 @@ def _kept_apart(output: OutputLayer, records: PackedRecords) -> AbstractContextM
 def _loss_of(output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor]) -> Tensor:
     hidden = output.decoder(**inputs, use_cache=False).last_hidden_state
     supervised = targets != IGNORED
-    return supervised_loss(hidden[supervised], output.weight, output.bias, targets[supervised])
+    weight = output_weight(output.causal.get_output_embeddings())  # the rows of new tokens change from step to step
+    return supervised_loss(hidden[supervised], weight, output.bias, targets[supervised])
 
 
 def _loss_alone(output: OutputLayer, row: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from transformers import PreTrainedModel
 
 from shared_utils.model_utils import load_base_model, save_whole_model
+from shared_utils.vocabulary import make_room
 from training_methods.transfer_learning.fine_tuner import FineTuner
 
 
@@ -15,7 +17,7 @@ class FullFineTuner(FineTuner):
 
     Args:
         model_name: hub name, model folder or `starter`.
-        device, seed, chat_template: as for `FineTuner`.
+        device, seed, chat_template, new_tokens: as for `FineTuner`.
     """
 
     method = "full"
@@ -27,11 +29,15 @@ class FullFineTuner(FineTuner):
         device: str = "auto",
         seed: int = 42,
         chat_template: str | None = None,
+        new_tokens: Sequence[str] = (),
     ) -> None:
-        super().__init__(model_name, device=device, seed=seed, chat_template=chat_template)
+        super().__init__(model_name, device=device, seed=seed, chat_template=chat_template, new_tokens=new_tokens)
 
     def _build_model(self) -> PreTrainedModel:
-        return load_base_model(self.model_name, self.device.type)
+        model = load_base_model(self.model_name, self.device.type)
+        if self.new_tokens:
+            make_room(model, len(self.tokenizer))
+        return model
 
     def _save_weights(self, folder: Path) -> None:
         save_whole_model(self.model, self.tokenizer, folder)

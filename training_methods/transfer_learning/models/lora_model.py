@@ -7,6 +7,7 @@ arXiv:2406.01775).
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from shared_utils.errors import ConfigurationError
 from shared_utils.file_utils import TEMPORARY_PREFIX
 from shared_utils.model_utils import load_base_model
 from shared_utils.settings import checked, nearest
+from shared_utils.vocabulary import make_room
 from training_methods.transfer_learning.adapter_merging import CHECK_TEXTS, MergeReport, mean_loss, merge_adapter
 from training_methods.transfer_learning.fine_tuner import FineTuner
 from training_methods.transfer_learning.settings import LoRASettings, QLoRASettings
@@ -42,7 +44,8 @@ class LoRAFineTuner(FineTuner):
         lora_alpha: the update is scaled by `lora_alpha / lora_r`.
         lora_dropout: dropout before each adapter.
         target_modules: `all-linear`, or names of modules; unknown names are an error.
-        use_rslora, use_dora, init_lora_weights, lora_plus_ratio, modules_to_save: as in `LoRASettings`.
+        use_rslora, use_dora, init_lora_weights, lora_plus_ratio, modules_to_save,
+            new_tokens: as in `LoRASettings`.
         device, seed, chat_template: as for `FineTuner`.
 
     Raises:
@@ -65,6 +68,7 @@ class LoRAFineTuner(FineTuner):
         init_lora_weights: str = "default",
         lora_plus_ratio: float | None = None,
         modules_to_save: Sequence[str] = (),
+        new_tokens: Sequence[str] = (),
         device: str = "auto",
         seed: int = 42,
         chat_template: str | None = None,
@@ -82,9 +86,10 @@ class LoRAFineTuner(FineTuner):
                 "init_lora_weights": init_lora_weights,
                 "lora_plus_ratio": lora_plus_ratio,
                 "modules_to_save": list(modules_to_save),
+                "new_tokens": list(new_tokens),
             },
         )
-        super().__init__(model_name, device=device, seed=seed, chat_template=chat_template)
+        super().__init__(model_name, device=device, seed=seed, chat_template=chat_template, new_tokens=new_tokens)
 
     def _build_model(self) -> PreTrainedModel:
         return self._with_adapter(load_base_model(self.model_name, self.device.type))
@@ -96,6 +101,7 @@ class LoRAFineTuner(FineTuner):
             targets = [targets] if isinstance(targets, str) else list(targets)
             check_target_modules(base, targets)
         check_modules_to_save(base, settings.modules_to_save)
+        rows = self._rows_of_new_tokens(base)
         config = LoraConfig(
             task_type=TaskType.CAUSAL_LM,
             r=settings.lora_r,
@@ -106,14 +112,40 @@ class LoRAFineTuner(FineTuner):
             use_dora=settings.use_dora,
             init_lora_weights=True if settings.init_lora_weights == "default" else settings.init_lora_weights,
             modules_to_save=settings.modules_to_save or None,
+            trainable_token_indices=rows or None,
             # Where input and output embeddings are one matrix, a trained copy of one must stay both.
             ensure_weight_tying=bool(settings.modules_to_save) and bool(base.config.tie_word_embeddings),
             # GPT-2 keeps its weights transposed.
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
         )
         model = get_peft_model(base, config)
+        if rows:
+            # Rows of other tokens stay those of the base, so none but the new ones belong into the files.
+            model.save_pretrained = functools.partial(model.save_pretrained, save_embedding_layers=False)
         self._initial = _adapter_weights(model) if settings.init_lora_weights in CHANGES_BASE else None
         return model
+
+    def _rows_of_new_tokens(self, base: PreTrainedModel) -> dict[str, list[int]]:
+        """Module name -> the rows of the new tokens, for the embeddings and an output layer of its own.
+
+        Raises:
+            ConfigurationError: one of these modules is trained in full already.
+        """
+        if not self.new_tokens:
+            return {}
+        make_room(base, len(self.tokenizer))
+        ids = [int(self.tokenizer.convert_tokens_to_ids(token)) for token in dict.fromkeys(self.new_tokens)]
+        table, head = base.get_input_embeddings(), base.get_output_embeddings()
+        names = {name.rsplit(".", 1)[-1]: module for name, module in base.named_modules() if module in (table, head)}
+        both = [name for name in names if name in self.settings.modules_to_save]
+        if both:
+            raise ConfigurationError(
+                f"new_tokens does not go with modules_to_save {both[0]}, which trains the rows of all tokens",
+                hint="leave one of the two out",
+            )
+        # Where both are one matrix, peft gives the output layer the rows of the embeddings.
+        names = {name: each for name, each in names.items() if each is table or each.weight is not table.weight}
+        return dict.fromkeys(names, ids)
 
     def _before_training(self, trainer: Trainer) -> None:
         ratio = self.settings.lora_plus_ratio

@@ -13,6 +13,7 @@ from shared_utils.errors import missing_package
 from shared_utils.model_utils import load_base_model
 from shared_utils.settings import checked
 from training_methods.transfer_learning.fine_tuner import FineTuner
+from training_methods.transfer_learning.models.four_bit import correct_scales, keep_differentiable
 from training_methods.transfer_learning.models.lora_model import ALL_LINEAR, LoRAFineTuner
 from training_methods.transfer_learning.settings import QLoRASettings
 
@@ -31,7 +32,7 @@ class QLoRAFineTuner(LoRAFineTuner):
         bnb_4bit_use_double_quant: quantise the scales of the blocks, too.
         bnb_4bit_quant_type: nf4 or fp4.
         bnb_4bit_compute_dtype: bfloat16, float16 or float32, for products with 4-bit weights.
-        device, seed, chat_template: as for `FineTuner`.
+        device, seed, chat_template, new_tokens: as for `FineTuner`.
 
     Raises:
         ConfigurationError: settings that do not go together, or bitsandbytes is not installed.
@@ -57,6 +58,7 @@ class QLoRAFineTuner(LoRAFineTuner):
         init_lora_weights: str = "default",
         lora_plus_ratio: float | None = None,
         modules_to_save: Sequence[str] = (),
+        new_tokens: Sequence[str] = (),
         device: str = "auto",
         seed: int = 42,
         chat_template: str | None = None,
@@ -76,6 +78,7 @@ class QLoRAFineTuner(LoRAFineTuner):
                 "init_lora_weights": init_lora_weights,
                 "lora_plus_ratio": lora_plus_ratio,
                 "modules_to_save": list(modules_to_save),
+                "new_tokens": list(new_tokens),
                 "quantization": {
                     "load_in_4bit": load_in_4bit,
                     "bnb_4bit_use_double_quant": bnb_4bit_use_double_quant,
@@ -85,11 +88,14 @@ class QLoRAFineTuner(LoRAFineTuner):
             },
         )
         # Not LoRAFineTuner's: its settings are those of the other section.
-        FineTuner.__init__(self, model_name, device=device, seed=seed, chat_template=chat_template)
+        FineTuner.__init__(
+            self, model_name, device=device, seed=seed, chat_template=chat_template, new_tokens=new_tokens
+        )
 
     def _build_model(self) -> PreTrainedModel:
         chosen = self.settings.quantization
         if chosen.load_in_4bit:
+            correct_scales()
             quantization = BitsAndBytesConfig(
                 load_in_4bit=True,
                 bnb_4bit_use_double_quant=chosen.bnb_4bit_use_double_quant,
@@ -124,17 +130,6 @@ def let_go_of_the_file(model: torch.nn.Module) -> None:
     for weight in model.parameters():
         if weight.is_floating_point():
             weight.data = weight.data.clone()
-
-
-def keep_differentiable(model: torch.nn.Module) -> None:
-    """Keep 4-bit layers from repacking their weights when they are first evaluated on a processor.
-
-    bitsandbytes 0.50 repacks them for processors with AVX512-BF16, and what is packed passes no gradient on,
-    without an error: everything below the last layer would stop learning after the first evaluation.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
 
 
 def number_of_weights(weight: torch.Tensor) -> int:
