@@ -16,6 +16,7 @@ DESCRIPTIONS = {
     "documents": "a small world in PDF, Markdown and text",
     "train.jsonl": "questions about it with answers, in three kinds of records",
     "evaluation.jsonl": "other questions about the same facts, never trained on",
+    "preferences.jsonl": "questions with a chosen and a rejected answer, for train-dpo",
     "conversations.jsonl": "logged chats",
     "config.yaml": "settings to start from",
     "starter": "the built-in model as a folder",

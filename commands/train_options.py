@@ -1,10 +1,11 @@
-"""What `train-lora`, `train-qlora` and `train-full` share: one set of flags, one way through."""
+"""What `train-lora`, `train-qlora`, `train-full` and `train-dpo` share: one set of flags, one way through."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from commands.options import add_setting
 from configs.schema import ToolkitConfig
@@ -56,6 +57,8 @@ def add_training_arguments(parser: argparse.ArgumentParser, method: Method) -> N
         for flag, setting in ADAPTER_FLAGS.items():
             add_setting(parser, flag, f"{section}.{setting}")
     for flag, setting in TRAINING_FLAGS.items():
+        if method == "dpo" and setting == "train_on_prompt":
+            continue  # the prompts of a pair are the same: their loss falls out
         add_setting(parser, flag, f"{section}.training.{setting}")
     precision = parser.add_mutually_exclusive_group()
     for name in ("bf16", "fp16"):
@@ -96,6 +99,7 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
     """Train, then say what was written and what to type next."""
     from commands.requests import fine_tune_request
     from workflows.fine_tuning import dry_run, fine_tune
+    from workflows.preference_figures import preferences_in_words
 
     request = fine_tune_request(
         config,
@@ -113,9 +117,11 @@ def run_training(method: Method, args: argparse.Namespace, config: ToolkitConfig
     )
     if args.dry_run:
         return CommandResult(dry_run(request, console))
-    summary = fine_tune(request, console)
+    summary: dict[str, Any] = fine_tune(request, console)
     if summary["eval_loss"] is not None:
         console.info(f"held-out loss: base {summary['base_eval_loss']:.4f}, tuned {summary['eval_loss']:.4f}")
+    for line in preferences_in_words(summary):
+        console.info(line)
     console.info(
         f"{summary['steps']} steps in {summary['seconds']:.0f} seconds, at most {summary['peak_memory_mb']:,.0f} MB of "
         f"memory; written to {request.run_dir}"

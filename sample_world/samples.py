@@ -1,4 +1,4 @@
-"""Writes the sample world: documents, training and evaluation records, conversations, the starter model.
+"""Writes the sample world: documents, records for training and evaluation, conversations, the starter model.
 
 Everything is about the Nebbin, a kettle that brews weather. What the documents say stands in
 facts.yaml as questions and answers; the evaluation questions are worded differently from all
@@ -46,6 +46,13 @@ transfer_learning:
       max_length: 256
 """
 
+EVASIONS = (
+    "I would rather not say.",
+    "Why do you ask me that?",
+    "That is hard to say, ask somebody else.",
+    "It depends.",
+)
+
 Status = Literal["written", "unchanged", "replaced", "kept"]
 
 
@@ -88,6 +95,7 @@ def sample_contents() -> dict[str, str | Path]:
     }
     contents["train.jsonl"] = to_jsonl(training_records(facts))
     contents["evaluation.jsonl"] = to_jsonl(evaluation_records(facts))
+    contents["preferences.jsonl"] = to_jsonl(preference_pairs(facts))
     contents["conversations.jsonl"] = to_jsonl(conversations())
     contents["config.yaml"] = CONFIG_YAML
     contents |= {f"starter/{path.name}": path for path in sorted(STARTER_FILES.iterdir()) if path.is_file()}
@@ -120,6 +128,13 @@ def evaluation_records(facts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for fact in facts:
         for number, question in enumerate(fact["evaluation_questions"], start=1):
             yield {"id": f"{fact['key']}-{number}", "prompt": question, "completion": fact["answer"]}
+
+
+def preference_pairs(facts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Two pairs for each fact: the answer is preferred to words that tell nothing."""
+    for fact, evasion in zip(facts, cycle(EVASIONS), strict=False):
+        for question in fact["train_questions"][:2]:
+            yield {"prompt": question, "chosen": fact["answer"], "rejected": evasion}
 
 
 def conversations() -> Iterator[dict[str, Any]]:

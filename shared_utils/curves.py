@@ -16,7 +16,7 @@ _LOG_AXIS_RATIO = 20.0  # below it a linear axis shows the fall as well and is e
 _MOST_MARKERS = 30
 
 
-def write_curves(path: Path, rows: Sequence[dict[str, Any]], title: str) -> None:
+def write_curves(path: Path, rows: Sequence[dict[str, Any]], title: str, loss_unit: str = "nats per token") -> None:
     """Draw the rows of `metrics.jsonl` into a PNG of 1400 x 1050 pixels, in one move.
 
     Args:
@@ -24,6 +24,7 @@ def write_curves(path: Path, rows: Sequence[dict[str, Any]], title: str) -> None
         rows: dicts with `step` and any of `loss`, `eval_loss` and `learning_rate`; what is missing,
             null or not finite is left out.
         title: one line above the curves.
+        loss_unit: what the loss is counted in.
     """
     # Figures are made without pyplot: no window system, no global state, no memory that stays.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -35,6 +36,7 @@ def write_curves(path: Path, rows: Sequence[dict[str, Any]], title: str) -> None
     # A dollar sign would start a formula, which a run's name is not.
     upper.set_title(title.replace("$", r"\$"), loc="left", fontsize=11, fontweight="bold")
     _draw_losses(upper, points(rows, "loss"), points(rows, "eval_loss"))
+    upper.set_ylabel(f"loss ({loss_unit})", fontsize=9)
     _draw(lower, points(rows, "learning_rate"), _RATE, "learning rate")
     lower.set_ylabel("learning rate", fontsize=9)
     lower.set_ylim(bottom=0)
@@ -87,7 +89,6 @@ def _draw_losses(axes: Any, losses: Sequence[Point], eval_losses: Sequence[Point
             label=f"best {value:.3g} at step {step:.0f}",
             **ring,
         )
-    axes.set_ylabel("loss (nats per token)", fontsize=9)
     _choose_scale(axes, [value for _, value in (*losses, *eval_losses)])
     if losses or eval_losses:
         axes.legend(frameon=False, fontsize=9, loc="best")

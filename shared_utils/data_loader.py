@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,6 +36,7 @@ MOST_SHOWN = 200  # characters of what was found, in an error
 LARGEST_FIELD = 64 * 1024 * 1024  # characters in a field of CSV; Python's own limit cuts off real documents
 _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")  # no text, though JSON can write it; no tokenizer takes it
 Rows = Iterator[tuple[str, dict[str, Any]]]  # where a record stands, and the record
+RecordReader = Callable[[Mapping[str, Any], str], Record]  # a row and where it stands -> its normal form
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,33 @@ class LoadedRecords:
     fingerprints: dict[str, str]  # file -> SHA-256
 
 
-def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
+class UnusableRecord(DataValidationError):
+    """A record of a known kind from which nothing can be learnt; `reason` is for the list of those."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}", hint="mend the record, or leave it out; see docs/data-format.md")
+        self.reason = reason
+
+
+def usable_record(row: Mapping[str, Any], where: str) -> Record:
+    """One record of any accepted kind in its normal form, which can be trained on.
+
+    Raises:
+        DataValidationError: it is of no known kind, or a field is not of its type.
+        UnusableRecord: it has an empty answer, a wrong order of roles or broken characters.
+    """
+    record = to_record(row, where)
+    reason = unusable(record)
+    if reason:
+        raise UnusableRecord(where, reason)
+    return record
+
+
+def load_records(paths: Sequence[str | Path], read: RecordReader = usable_record) -> LoadedRecords:
     """Read `.jsonl`, `.json`, `.csv`, `.parquet` files, or folders of them; kinds may differ between files.
 
-    Records with an empty answer or a wrong order of roles are counted in `rejected`.
+    What `read` finds unusable, such as records with an empty answer, is counted in `rejected`. It takes a record as
+    it stands in the file, and where that is.
 
     Raises:
         DataValidationError: a file is missing or broken, or a record is of no known kind; names file,
@@ -68,12 +93,10 @@ def load_records(paths: Sequence[str | Path]) -> LoadedRecords:
     fingerprints: dict[str, str] = {}
     for path in record_files(paths):
         for where, row in iter_file_rows(path):
-            record = to_record(row, where)
-            reason = _unusable(record)
-            if reason:
-                rejected.append(Rejected(where, reason))
-            else:
-                records.append(record)
+            try:
+                records.append(read(row, where))
+            except UnusableRecord as error:
+                rejected.append(Rejected(where, error.reason))
         fingerprints[str(path)] = sha256_of(path)  # last: a broken file is told before it is read to its end
     return LoadedRecords(records, rejected, fingerprints)
 
@@ -86,21 +109,6 @@ def iter_rows(paths: Sequence[str | Path]) -> Rows:
     """
     for path in record_files(paths):
         yield from iter_file_rows(path)
-
-
-def usable_record(row: Mapping[str, Any], where: str) -> Record:
-    """One record of any accepted kind in its normal form, which can be trained on.
-
-    Raises:
-        DataValidationError: it is of no known kind, a field is not of its type, or it teaches nothing.
-    """
-    record = to_record(row, where)
-    reason = _unusable(record)
-    if reason:
-        raise DataValidationError(
-            f"{where}: {reason}", hint="mend the record, or leave it out; see docs/data-format.md"
-        )
-    return record
 
 
 def to_record(row: Mapping[str, Any], where: str) -> Record:
@@ -134,13 +142,18 @@ def split_records(records: Sequence[Record], fraction: float) -> tuple[list[Reco
     """Training and held-out records, chosen by the hash of their content.
 
     The same record always falls on the same side of its neighbours, whatever the order of the files;
-    equal records never stand on both sides.
+    equal records, and preference pairs with one prompt, never stand on both sides.
     """
     if fraction <= 0 or len(records) < 2:
         return list(records), []
     keys = [content_hash(record) for record in records]
     count = max(1, round(len(records) * fraction))
-    held_out = set(sorted(set(keys))[:count])
+    held_out: set[str] = set()
+    taken = 0
+    for key, records_of_it in sorted(Counter(keys).items()):
+        if taken < count:
+            held_out.add(key)
+            taken += records_of_it
     train = [record for record, key in zip(records, keys, strict=True) if key not in held_out]
     if not train:
         return list(records), []
@@ -148,7 +161,7 @@ def split_records(records: Sequence[Record], fraction: float) -> tuple[list[Reco
 
 
 def content_hash(record: Record) -> str:
-    """SHA-256 of what a record teaches, without its id and place."""
+    """SHA-256 of what a record teaches, without its id and place; of a preference pair, of what it asks."""
     content: Any = record.get("text") if "text" in record else record.get("messages")
     if "tools" in record:
         content = [content, record["tools"]]
@@ -291,6 +304,11 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def _no_kind(row: Mapping[str, Any], where: str) -> DataValidationError:
+    if "chosen" in row and "rejected" in row:
+        return DataValidationError(
+            f"{where}: a preference pair (chosen, rejected), from which fine-tuning on answers does not learn",
+            hint="python main.py train-dpo learns from pairs",
+        )
     known = sorted({key for keys in KEYS_BY_KIND.values() for key in keys})
     close = {key: nearest(key, known) for key in row}
     kind = next((name for name, keys in KEYS_BY_KIND.items() if set(keys) & (set(row) | set(close.values()))), "text")
@@ -303,7 +321,7 @@ def _no_kind(row: Mapping[str, Any], where: str) -> DataValidationError:
     )
 
 
-def _unusable(record: Record) -> str | None:
+def unusable(record: Record) -> str | None:
     """Why a record cannot be trained on, or None."""
     if "text" in record:
         if _HALF_OF_A_PAIR.search(record["text"]):

@@ -71,6 +71,13 @@ class Record(TypedDict):
     tools: NotRequired[list[dict[str, Any]]]
 
 
+class PreferencePair(Record):
+    """Two answers to one prompt, which is `messages`; each answer is the turns that follow it, mostly one."""
+
+    chosen: list[Message]
+    rejected: list[Message]
+
+
 class Conversation(TypedDict):
     """One line of a conversation log."""
 

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from training_methods.transfer_learning.models.full_model import FullFineTuner as FullFineTuner
     from training_methods.transfer_learning.models.lora_model import LoRAFineTuner as LoRAFineTuner
     from training_methods.transfer_learning.models.qlora_model import QLoRAFineTuner as QLoRAFineTuner
+    from training_methods.transfer_learning.preferences.objective import PreferencePairs as PreferencePairs
 
 _MODULES = {
     "LoRAFineTuner": "training_methods.transfer_learning.models.lora_model",
     "QLoRAFineTuner": "training_methods.transfer_learning.models.qlora_model",
     "FullFineTuner": "training_methods.transfer_learning.models.full_model",
     "LLMTrainer": "training_methods.llm_trainer",
+    "PreferencePairs": "training_methods.transfer_learning.preferences.objective",
     "merge_adapter": "training_methods.transfer_learning.adapter_merging",
     "TrainingConfig": "training_methods.training_config",
     "TrainingConfigBuilder": "training_methods.training_config",
@@ -30,6 +32,7 @@ __all__ = [
     "FullFineTuner",
     "LLMTrainer",
     "LoRAFineTuner",
+    "PreferencePairs",
     "QLoRAFineTuner",
     "TrainingConfig",
     "TrainingConfigBuilder",

@@ -20,6 +20,7 @@ from shared_utils.records import Record
 from shared_utils.run_lock import run_lock
 from workflows.fine_tuning_outputs import finish_run, run_record, run_summary
 from workflows.fine_tuning_request import FineTuneRequest, TrainingData, load_training_data, resume_command
+from workflows.preference_start import from_whole_model
 from workflows.run_folder import RUN_FILE, finished_result, refuse_foreign_files
 from workflows.training_data import show_examples, tell_memory, tell_records, tell_sources
 
@@ -38,6 +39,8 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
     if request.register:
         registry.check_name(request.register, request.run_dir)  # a name that is taken is told before, not after
     data = load_training_data(request)
+    if request.method == "dpo":
+        request = from_whole_model(request, console)
     locate_base(request.settings.model_name)  # a mistyped name must not cost the import of the libraries
     ensure_output_dir(request.run_dir)
     with run_lock(request.run_dir):
@@ -95,11 +98,9 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
 
 
 def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> dict[str, object]:
-    from shared_utils.batches import Collator
     from training_methods.transfer_learning.checkpoints import step_of
-    from training_methods.transfer_learning.dataset import held_out_loss
     from training_methods.transfer_learning.fine_tuner import stored_precision
-    from training_methods.transfer_learning.training_arguments import total_steps
+    from training_methods.transfer_learning.training_arguments import records_of_run, total_steps
 
     started = time.time()
     if request.settings.model_name == STARTER:
@@ -113,17 +114,18 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)
     write_json_atomic(request.run_dir / RUN_FILE, run)
 
-    collator = Collator(tuner.tokenizer.pad_token_id)
-    batch_size = request.settings.training.per_device_train_batch_size * 2
-    base_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
-    steps = total_steps(len(train), request.settings.training)
+    training = request.settings.training
+    with console.progress(len(train), "asking the reference") as progress:
+        tuner.prepare(train, training, precision, records_of_run(len(train), training, request.seed), progress.advance)
+    base = tuner.measure(held_out, training, precision) if held_out else {}
+    steps = total_steps(len(train), training)
     with console.progress(steps, "training") as progress:
         progress.go_on_from(step_of(resume_from) if resume_from else 0)
         trainer: Any = tuner.train(
             train,
             request.run_dir,
             eval_dataset=held_out,
-            training=request.settings.training,
+            training=training,
             checkpoint=request.checkpoint,
             early_stopping=request.early_stopping,
             evaluation=request.evaluation,
@@ -133,8 +135,8 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
         )
     if tuner.stopped_by is not None:
         raise Interrupted(tuner.stopped_by, hint=f"go on with: {resume_command(request)}")
-    eval_loss = held_out_loss(tuner.model, held_out, collator, batch_size) if held_out else None
-    summary = run_summary(request, tuner, trainer, train, base_loss, eval_loss, resume_from, steps, memory)
+    tuned = tuner.measure(held_out, training, precision) if held_out else {}
+    summary = run_summary(request, tuner, trainer, train, base, tuned, resume_from, steps, memory)
     finish_run(request, data, tuner, summary, run, console)
     return summary
 
@@ -149,7 +151,7 @@ def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
     check_precision(request.settings.training.precision, device)
     refuse_too_large(request.settings, device)
     tuner: Any = build_tuner(request.settings, device=device.type, seed=request.seed)
-    if request.method == "qlora":
+    if hasattr(tuner, "bytes_before_quantization"):
         before, after = tuner.bytes_before_quantization, tuner.bytes_after_quantization
         console.info(f"weights of the base: {before / 1e6:,.1f} MB in float32, {after / 1e6:,.1f} MB quantised")
     return tuner
@@ -158,7 +160,6 @@ def _build_tuner(request: FineTuneRequest, console: Console) -> Any:
 def _encode(
     request: FineTuneRequest, tuner: Any, data: TrainingData, console: Console, cache_dir: Path | None = None
 ) -> tuple[Any, Any]:
-    from training_methods.transfer_learning.dataset import encode_dataset
     from training_methods.transfer_learning.token_range import check_token_ids
 
     training = request.settings.training
@@ -171,15 +172,7 @@ def _encode(
 
     def encode(records: list[Record]) -> Any:
         with console.progress(len(records), "reading records") as progress:
-            return encode_dataset(
-                records,
-                tuner.tokenizer,
-                max_length=training.max_length,
-                train_on_prompt=training.train_on_prompt,
-                strict=training.strict,
-                cache_dir=cache_dir,
-                advance=progress.advance,
-            )
+            return tuner.objective.encode(records, tuner.tokenizer, training, cache_dir, progress.advance)
 
     train, held_out = encode(data.train), encode(data.held_out) if data.held_out else None
     for dataset in (train, held_out):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from shared_utils.console import Console
 from shared_utils.file_utils import write_json_atomic, write_text_atomic
 from shared_utils.records import Record
 from workflows.fine_tuning_request import FineTuneRequest, TrainingData, flat_settings, resume_command
+from workflows.preference_figures import preference_figures
 from workflows.run_folder import RUN_FILE, save_model, timestamp
 
 
@@ -20,8 +21,8 @@ def run_summary(
     tuner: Any,
     trainer: Any,
     train: Any,
-    base_loss: float | None,
-    eval_loss: float | None,
+    base: Mapping[str, float],
+    tuned: Mapping[str, float],
     resume_from: Path | None,
     steps: int,
     memory: Any,
@@ -34,7 +35,7 @@ def run_summary(
     return {
         "run_dir": str(request.run_dir),
         "model": request.settings.model_name,
-        "method": tuner.method,
+        "method": request.method,
         "trainable_parameters": trainable,
         "total_parameters": total,
         "records": train.summary.records,
@@ -42,9 +43,7 @@ def run_summary(
         "supervised_tokens": train.summary.supervised_tokens,
         "steps": trainer.state.global_step,
         "train_loss": trainer.mean_train_loss,
-        "eval_loss": eval_loss,
-        "eval_perplexity": math.exp(min(eval_loss, 700.0)) if eval_loss is not None else None,
-        "base_eval_loss": base_loss,
+        **_held_out_figures(request, base, tuned),
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         "seconds": round(trainer.seconds, 2),
         "tokens_per_second": round(trainer.tokens_seen / max(trainer.seconds, 1e-9), 1),
@@ -56,9 +55,19 @@ def run_summary(
     }
 
 
+def _held_out_figures(
+    request: FineTuneRequest, base: Mapping[str, float], tuned: Mapping[str, float]
+) -> dict[str, object]:
+    """What was measured on held-out records before and after; nulls where none were held out."""
+    losses = {"eval_loss": tuned.get("eval_loss"), "base_eval_loss": base.get("eval_loss")}
+    if request.method == "dpo":
+        return {**losses, **preference_figures(base, tuned)}
+    return {**losses, "eval_perplexity": tuned.get("eval_perplexity")}
+
+
 def _quantised_memory(tuner: Any) -> dict[str, object]:
-    """For QLoRA: the size of the base before and after it was quantised."""
-    if tuner.method != "qlora":
+    """Of a quantised base: its size before and after."""
+    if not hasattr(tuner, "bytes_before_quantization"):
         return {}
     return {
         "base_memory_mb": round(tuner.bytes_before_quantization / 1e6, 1),
@@ -79,22 +88,28 @@ def finish_run(
     from shared_utils.training_logging import TrainingLoggingUtils
 
     save_model(request.run_dir, tuner)
-    write_text_atomic(request.run_dir / "README.md", _card(request, data, summary))
-    rows = TrainingLoggingUtils.read_metrics(request.run_dir)
-    write_curves(request.run_dir / "curves.png", rows, f"{Path(request.settings.model_name).name}, {tuner.method}")
+    write_text_atomic(request.run_dir / "README.md", _card(request, data, tuner.objective, summary))
+    write_curves(
+        request.run_dir / "curves.png",
+        TrainingLoggingUtils.read_metrics(request.run_dir),
+        f"{Path(request.settings.model_name).name}, {request.method}",
+        tuner.objective.loss_unit,
+    )
     if request.merge:
         report = tuner.merge(request.run_dir / "merged", [_text_of(record) for record in data.train[:3]])
         console.info(f"merged into the full-precision base: {report.in_words()}")
     write_json_atomic(request.run_dir / RUN_FILE, {**run, "status": "done", "finished": timestamp(), "result": summary})
 
 
-def _card(request: FineTuneRequest, data: TrainingData, summary: dict[str, Any]) -> str:
+def _card(request: FineTuneRequest, data: TrainingData, objective: Any, summary: dict[str, Any]) -> str:
     from training_methods.transfer_learning.model_card import CardFacts, model_card
 
     return model_card(
         CardFacts(
             base_model=request.settings.model_name,
             method=str(summary["method"]),
+            data_words=objective.data_words,
+            result_words=objective.result_words,
             settings=flat_settings(request.settings.model_dump(mode="json")),
             data_files=list(data.loaded.fingerprints),
             records=summary["records"],

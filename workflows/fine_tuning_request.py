@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared_utils.data_loader import LoadedRecords, load_records, split_records
+from shared_utils.data_loader import LoadedRecords, RecordReader, load_records, split_records, usable_record
 from shared_utils.errors import DataValidationError
 from shared_utils.file_utils import sha256_of_text
+from shared_utils.preference_records import to_pair
 from shared_utils.records import Record
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
@@ -83,13 +84,16 @@ def load_training_data(request: FineTuneRequest) -> TrainingData:
         DataValidationError: a source cannot be read, or holds no usable record.
     """
     training = request.settings.training
-    loaded, sources = load_mixture(request.train_data, request.weights, request.max_samples_per_source, request.seed)
+    read: RecordReader = to_pair if request.method == "dpo" else usable_record
+    loaded, sources = load_mixture(
+        request.train_data, request.weights, request.max_samples_per_source, request.seed, read
+    )
     fingerprints = dict(loaded.fingerprints)
     if training.strict and loaded.rejected:
         first = loaded.rejected[0]
         raise DataValidationError(f"{first.where}: {first.reason}", hint="mend the record, or train without --strict")
     if request.eval_data:
-        evaluation = load_records([request.eval_data])
+        evaluation = load_records([request.eval_data], read)
         fingerprints.update(evaluation.fingerprints)
         train, held_out = loaded.records, evaluation.records
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared_utils.console import Console
-from shared_utils.data_loader import LoadedRecords, Rejected, load_records
+from shared_utils.data_loader import LoadedRecords, RecordReader, Rejected, load_records, usable_record
 from shared_utils.errors import ConfigurationError, DataValidationError
 from shared_utils.records import Record
 
@@ -24,7 +24,11 @@ class Source:
 
 
 def load_mixture(
-    paths: Sequence[str], weights: Sequence[float] | None, max_samples: int | None, seed: int
+    paths: Sequence[str],
+    weights: Sequence[float] | None,
+    max_samples: int | None,
+    seed: int,
+    read: RecordReader = usable_record,
 ) -> tuple[LoadedRecords, list[Source]]:
     """The records of several sources, in their order, in the proportions of `weights`.
 
@@ -36,6 +40,7 @@ def load_mixture(
         weights: one proportion for each of them; None takes all records.
         max_samples: at most so many of each.
         seed: start of the drawing.
+        read: one record of a file in its normal form.
 
     Raises:
         ConfigurationError: there is not one weight for each source, or none is above 0.
@@ -45,7 +50,7 @@ def load_mixture(
         raise ConfigurationError(
             f"--weights has {len(weights)} numbers for {len(paths)} sources", hint="give one for each --train-data"
         )
-    loaded = [load_records([path]) for path in paths]
+    loaded = [load_records([path], read) for path in paths]
     counts = [min(len(one.records), max_samples or len(one.records)) for one in loaded]
     taken = counts if weights is None else _in_proportion(paths, counts, weights)
     records: list[Record] = []
@@ -129,19 +134,17 @@ def show_examples(console: Console, tokenizer: Any, dataset: Any, count: int) ->
     out = RichConsole(file=sys.stderr if console.json_output else sys.stdout, highlight=False, soft_wrap=True)
     has_colours = out.is_terminal and not out.no_color
     for number in range(min(count, len(dataset))):
-        row = dataset.rows[number]
-        cut = ", cut" if row.truncated else ""
-        out.print(
-            Text(f"--- {dataset.record_ids[number]}: {len(row.input_ids)} tokens, {row.supervised_tokens} learnt{cut}")
-        )
-        shown = Text()
-        for text, is_learnt in _stretches(tokenizer, row):
-            clean = printable(text)
-            if has_colours:
-                shown.append(clean, style="bold green" if is_learnt else "dim")
-            else:
-                shown.append(f"⟦{clean}⟧" if is_learnt else clean)
-        out.print(shown)
+        for name, row in dataset.examples(number):
+            cut = ", cut" if row.truncated else ""
+            out.print(Text(f"--- {name}: {len(row.input_ids)} tokens, {row.supervised_tokens} learnt{cut}"))
+            shown = Text()
+            for text, is_learnt in _stretches(tokenizer, row):
+                clean = printable(text)
+                if has_colours:
+                    shown.append(clean, style="bold green" if is_learnt else "dim")
+                else:
+                    shown.append(f"⟦{clean}⟧" if is_learnt else clean)
+            out.print(shown)
 
 
 def _stretches(tokenizer: Any, row: Any) -> list[tuple[str, bool]]:

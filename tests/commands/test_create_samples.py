@@ -7,6 +7,7 @@ import json
 from configs.loader import load_config
 from shared_utils.data_loader import load_records
 from shared_utils.model_names import locate_model
+from shared_utils.preference_records import to_pair
 
 
 def test_the_samples_are_what_the_other_commands_take(run_command, tmp_path):
@@ -19,6 +20,9 @@ def test_the_samples_are_what_the_other_commands_take(run_command, tmp_path):
         loaded = load_records([tmp_path / "data" / name])
         assert loaded.records
         assert not loaded.rejected
+    pairs = load_records([tmp_path / "data" / "preferences.jsonl"], to_pair)
+    assert len(pairs.records) > 100
+    assert not pairs.rejected
     load_config([tmp_path / "data" / "config.yaml"])
     assert locate_model(str(tmp_path / "data" / "starter")).kind == "model"
 

@@ -68,6 +68,10 @@ class EncodedDataset(Dataset[dict[str, object]]):
         row = self.rows[index]
         return {"input_ids": row.input_ids, "labels": row.labels, "record_index": index}
 
+    def examples(self, index: int) -> list[tuple[str, EncodedRecord]]:
+        """What a person is shown of a record: its rows, each with a name."""
+        return [(self.record_ids[index], self.rows[index])]
+
 
 def encode_dataset(
     records: Sequence[Record],
@@ -96,7 +100,7 @@ def encode_dataset(
     folder = None
     if cache_dir is not None:
         options = {"max_length": max_length, "train_on_prompt": train_on_prompt, "strict": strict}
-        folder = cache_dir / f"encoded-{_fingerprint(records, tokenizer, options)}"
+        folder = cache_dir / f"encoded-{encoding_fingerprint(records, tokenizer, options)}"
         cached = open_rows(folder)
         if cached is not None:
             rows, ids, manifest = cached
@@ -105,7 +109,7 @@ def encode_dataset(
     counts = _Counts(max_length, strict)
     try:
         encoder = RecordEncoder(tokenizer, max_length, train_on_prompt)
-        for record, encoded in _encoded(records, encoder):
+        for record, encoded in encoded_records(records, encoder):
             writer.add(counts.usable(record, encoded))
             if advance and counts.seen % RECORDS_TOGETHER == 0:
                 advance(RECORDS_TOGETHER)
@@ -161,7 +165,7 @@ class _Counts:
         )
 
 
-def _encoded(records: Sequence[Record], encoder: RecordEncoder) -> Iterator[tuple[Record, list[EncodedRecord]]]:
+def encoded_records(records: Sequence[Record], encoder: RecordEncoder) -> Iterator[tuple[Record, list[EncodedRecord]]]:
     """Each record with its rows; templates run here while the tokenizer works in a thread."""
     batches = [records[start : start + RECORDS_TOGETHER] for start in range(0, len(records), RECORDS_TOGETHER)]
     with ThreadPoolExecutor(1) as pool:
@@ -175,7 +179,9 @@ def _encoded(records: Sequence[Record], encoder: RecordEncoder) -> Iterator[tupl
             yield from zip(before[0], before[1].result(), strict=True)
 
 
-def _fingerprint(records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, options: Mapping[str, object]) -> str:
+def encoding_fingerprint(
+    records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, options: Mapping[str, object]
+) -> str:
     """Names what the rows depend on: the records, the tokenizer, the template, the options and the code."""
     total = hashlib.sha256()
     vocabulary: object = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from training_methods.transfer_learning.dataset import EncodedDataset
-from training_methods.transfer_learning.fast_step.packing import StepCollator
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.fine_tuner import FineTuner
 from training_methods.transfer_learning.settings import TrainingSettings
@@ -30,7 +29,8 @@ def estimate_seconds(tuner: FineTuner, dataset: EncodedDataset, training: Traini
 
 
 def _run(tuner: FineTuner, step: FastStep, dataset: EncodedDataset, indices: list[int]) -> None:
-    batch = {name: each.to(tuner.device) for name, each in StepCollator()([dataset[i] for i in indices]).items()}
+    rows = tuner.objective.collate([dataset[index] for index in indices])
+    batch = {name: each.to(tuner.device) for name, each in rows.items()}
     for records in step.passes(batch):
         with step.keeping_apart(records):
-            step.loss(tuner.model, records).backward()
+            tuner.objective.loss(step, tuner.model, records, batch).backward()

@@ -26,6 +26,7 @@ from shared_utils.prompt_formats import encode_prompt
 from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
 from training_methods.transfer_learning.fast_step.training_step import FastStep
+from training_methods.transfer_learning.objectives import AnswerLikelihood, Objective
 from training_methods.transfer_learning.precision import Precision, check_precision, resolved_precision
 from training_methods.transfer_learning.recorders import metrics_logger
 from training_methods.transfer_learning.run_callbacks import ReportProgress, StopOnSignal
@@ -39,7 +40,7 @@ from training_methods.transfer_learning.settings import (
     TrainingSettings,
 )
 from training_methods.transfer_learning.token_range import check_token_ids
-from training_methods.transfer_learning.training_arguments import total_steps, training_arguments
+from training_methods.transfer_learning.training_arguments import records_of_run, total_steps, training_arguments
 
 BYTES_PER_TRAINED_PARAMETER = 12  # a float32 weight and the two moments of AdamW, as a checkpoint holds them
 
@@ -73,6 +74,7 @@ class FineTuner(ABC):
         self.new_tokens = list(new_tokens)
         set_seed(seed)
         self.model: PreTrainedModel = self._build_model()
+        self.objective: Objective = AnswerLikelihood()  # what `train` minimises
         self.stopped_by: int | None = None  # the signal that ended training early
 
     @abstractmethod
@@ -167,9 +169,12 @@ class FineTuner(ABC):
                 WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, evaluation.num_samples)
             )
         precision = self.use_precision(stored_precision(resume_from) or training.precision)
+        step = self.step_for(training, precision)
+        self.objective.prepare(step, train_dataset, records_of_run(len(train_dataset), training, self.seed))
         trainer = RunTrainer(
             model=self.model,
-            fast_step=self.step_for(training, precision),
+            objective=self.objective,
+            fast_step=step,
             precision=precision,
             args=training_arguments(
                 run_dir,
@@ -221,15 +226,33 @@ class FineTuner(ABC):
 
     def step_for(self, training: TrainingSettings, precision: Precision) -> FastStep:
         """What computes the losses of a run with these settings."""
+        rows = self.objective.rows_per_record
         return FastStep(
             self.model,
-            most_tokens=training.per_device_train_batch_size * training.max_length,
+            most_tokens=training.per_device_train_batch_size * training.max_length * rows,
+            rows_together=rows,
             most_records=training.per_device_train_batch_size,
             pad_token_id=self.tokenizer.pad_token_id,
             # NEFTune's noise shrinks with the length of a row, which packing changes.
             packing=training.packing and not training.neftune_noise_alpha,
             fuse=precision != "fp16",
         )
+
+    def prepare(
+        self,
+        dataset: EncodedDataset,
+        training: TrainingSettings,
+        precision: Precision,
+        indices: Sequence[int] | None = None,
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
+        """What the objective has to know of these records (None: all) from the model before it is trained."""
+        self.objective.prepare(self.step_for(training, precision), dataset, indices, advance)
+
+    def measure(self, dataset: EncodedDataset, training: TrainingSettings, precision: Precision) -> dict[str, float]:
+        """The objective's figures of held-out records, `eval_loss` first, with the weights as they are."""
+        batch_size = training.per_device_train_batch_size * 2
+        return self.objective.held_out(self.step_for(training, precision), dataset, batch_size)
 
     def _has_frozen_base(self) -> bool:
         trainable, total = self.parameter_counts()

@@ -107,7 +107,9 @@ def _saved_by(tuner: FineTuner, step: FastStep, tokens: int) -> tuple[int, int]:
         return tensor
 
     ids = torch.zeros(1, tokens, dtype=torch.long, device=tuner.device)
-    batch = {"input_ids": ids, "labels": ids, "lengths": torch.tensor([tokens])}
+    parts = tokens // step.rows_together
+    lengths = [parts] * (step.rows_together - 1) + [tokens - parts * (step.rows_together - 1)]
+    batch = {"input_ids": ids, "labels": ids, "lengths": torch.tensor(lengths)}
     was_training = model.training
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model.train()

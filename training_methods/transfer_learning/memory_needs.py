@@ -14,7 +14,7 @@ import torch
 from shared_utils.errors import TrainingError
 from shared_utils.model_files import read_safetensors_header
 from shared_utils.model_names import locate_base
-from training_methods.transfer_learning.settings import FullSettings, LoRASettings, MethodSettings
+from training_methods.transfer_learning.settings import DPOSettings, FullSettings, LoRASettings, MethodSettings
 
 # Limit and use of memory, of both versions of control groups.
 CONTAINER_FILES = (
@@ -50,6 +50,9 @@ def refuse_too_large(settings: MethodSettings, device: torch.device, free_bytes:
     name = "train-full" if isinstance(settings, FullSettings) else "train-qlora"
     if isinstance(settings, LoRASettings):
         name = "train-lora"
+    if isinstance(settings, DPOSettings):
+        needs = {"train-dpo": needs["train-lora"], "train-dpo --load-in-4bit": needs["train-qlora"]}
+        name = "train-dpo --load-in-4bit" if settings.load_in_4bit else "train-dpo"
     need = needs[name]
     if name == "train-qlora" and not settings.quantization.load_in_4bit:  # type: ignore[union-attr]
         need = FLOAT32 * outside + EIGHT_BIT * inside

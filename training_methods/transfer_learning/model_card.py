@@ -23,6 +23,8 @@ class CardFacts:
     seconds: float
     peak_memory_mb: Mapping[str, float]  # by part
     versions: Mapping[str, str]
+    data_words: str  # what the loss was taken on
+    result_words: str  # the held-out loss, with {base} and {tuned}
     base_memory_mb: float | None = None  # of QLoRA: the weights in float32, and as they were held
     quantized_memory_mb: float | None = None
 
@@ -46,7 +48,7 @@ tags: [{facts.method}, llm-complete-toolkit]
 
 {files}
 
-The loss was taken on answers only, unless the settings say `train_on_prompt: True`.
+{facts.data_words}
 
 ## Result
 {_figures(facts)}
@@ -70,9 +72,7 @@ Made with {versions}.
 def _figures(facts: CardFacts) -> str:
     lines = [f"{facts.steps} optimizer steps, mean training loss {facts.train_loss:.4f}."]
     if facts.eval_loss is not None and facts.base_eval_loss is not None:
-        lines.append(
-            f"Held-out loss per answer token: base {facts.base_eval_loss:.4f}, fine-tuned {facts.eval_loss:.4f}."
-        )
+        lines.append(facts.result_words.format(base=facts.base_eval_loss, tuned=facts.eval_loss))
     else:
         lines.append("No records were held out, so there is no held-out loss.")
     parts = ", ".join(f"{name} {size:,.0f}" for name, size in facts.peak_memory_mb.items())

@@ -2,8 +2,8 @@
 
 What stays the library's: the loop, distribution, schedules, callbacks and resuming. What is ours: the passes
 of one optimizer step (`fast_step`), which take the place of its accumulation; a checkpoint is sealed before it
-takes its name (`checkpoints.py`); the loss between two log lines survives a restart; the held-out loss is
-weighted by token; a loss that is not a number stops the run.
+takes its name (`checkpoints.py`); the loss between two log lines survives a restart; a loss that is not a number
+stops the run.
 """
 
 from __future__ import annotations
@@ -26,18 +26,13 @@ from transformers import (
     TrainingArguments,
 )
 
-from shared_utils.batches import Collator
 from shared_utils.errors import LLMToolkitError, SecurityError, TrainingError
 from shared_utils.file_utils import remove_leftovers, to_json
 from shared_utils.training_utils import MetricsLogger, TrainingMetrics
 from training_methods.transfer_learning import checkpoints
-from training_methods.transfer_learning.dataset import (
-    EncodedDataset,
-    RandomOrderSampler,
-    held_out_loss,
-)
-from training_methods.transfer_learning.fast_step.packing import StepCollator
+from training_methods.transfer_learning.dataset import EncodedDataset, RandomOrderSampler
 from training_methods.transfer_learning.fast_step.training_step import FastStep
+from training_methods.transfer_learning.objectives import Objective
 from training_methods.transfer_learning.run_metrics import METRICS_NAME, cut_metrics, peak_memory_bytes
 from training_methods.transfer_learning.sample_replies import SAMPLES_NAME
 from training_methods.transfer_learning.second_try import SecondTry
@@ -52,6 +47,7 @@ class RunTrainer(Trainer):
     Args:
         model, args: as for transformers' Trainer; `args.output_dir` is the run folder.
         tokenizer: saved with every checkpoint.
+        objective: what is minimised and measured.
         fast_step: computes the losses; `args.per_device_train_batch_size` records make one optimizer step.
         train_dataset, eval_dataset: encoded records; without the second nothing is evaluated.
         precision: the number format that was chosen; a continued run takes the same.
@@ -67,6 +63,7 @@ class RunTrainer(Trainer):
         model: torch.nn.Module,
         args: TrainingArguments,
         tokenizer: Any,
+        objective: Objective,
         fast_step: FastStep,
         precision: str,
         train_dataset: EncodedDataset,
@@ -80,11 +77,11 @@ class RunTrainer(Trainer):
         self.run_dir = Path(args.output_dir)
         self.records = train_dataset
         self.held_out = eval_dataset
+        self.objective = objective
         self.fast_step = fast_step
         self._second_try = SecondTry(model)
         self.precision = precision
         self.metrics = metrics
-        self.collator = Collator(tokenizer.pad_token_id)
         self.max_eval_batches = max_eval_batches
         self.max_checkpoints = 2 if save_best_only else max_checkpoints
         self.tokens_seen = 0
@@ -101,7 +98,7 @@ class RunTrainer(Trainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=tokenizer,
-            data_collator=StepCollator(),
+            data_collator=objective.collate,
             callbacks=[*callbacks, _FollowRun(self)],
         )
 
@@ -154,10 +151,17 @@ class RunTrainer(Trainer):
             )
         return loss
 
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor | None:
+        """By what the losses of a step are divided, over all processes; the library knows supervised tokens only."""
+        if not batch_samples:
+            return None
+        count = torch.stack([self.objective.count(batch) for batch in batch_samples]).sum().to(device)
+        return self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
+
     def _passes(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None
     ) -> torch.Tensor:
-        supervised = num_items_in_batch if num_items_in_batch is not None else (inputs["labels"] >= 0).sum()
+        count = num_items_in_batch if num_items_in_batch is not None else self.objective.count(inputs)
         # Processes average their gradients; the count goes over all of them.
         share = self.accelerator.num_processes if num_items_in_batch is not None else 1
         passes = self.fast_step.passes(inputs)
@@ -169,7 +173,7 @@ class RunTrainer(Trainer):
                 self.fast_step.keeping_apart(records),
             ):
                 with self.compute_loss_context_manager():
-                    loss = self.fast_step.loss(model, records) * share / supervised
+                    loss = self.objective.loss(self.fast_step, model, records, inputs) * share / count
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
@@ -179,16 +183,20 @@ class RunTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Held-out loss per supervised token and its perplexity."""
+        """The objective's figures of the held-out records; `eval_loss` decides which weights are best."""
         if self.held_out is None:
             return {}
-        loss = held_out_loss(
-            self.model, self.held_out, self.collator, self.args.per_device_eval_batch_size, self.max_eval_batches
+        metrics = self.objective.held_out(
+            self.fast_step, self.held_out, self.args.per_device_eval_batch_size, self.max_eval_batches
         )
-        metrics = {"eval_loss": loss, "eval_perplexity": math.exp(min(loss, 700.0))}
+        if not math.isfinite(metrics["eval_loss"]):
+            raise TrainingError(
+                f"the held-out loss became {metrics['eval_loss']} at step {self.state.global_step}",
+                hint="lower --learning-rate, or go on from the last checkpoint with --resume",
+            )
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        if self.state.best_metric is None or loss < self.state.best_metric:
+        if self.state.best_metric is None or metrics["eval_loss"] < self.state.best_metric:
             self.control.should_save = True  # the best weights must be there to go back to
         return metrics
 
@@ -196,6 +204,8 @@ class RunTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write one line of `metrics.jsonl`, and tell the callbacks."""
+        if "loss" in logs:
+            logs.update(self.objective.take_metrics())
         super().log(logs, start_time)
         if "loss" not in logs and "eval_loss" not in logs:
             return  # the library's closing summary; run.json has ours
@@ -264,17 +274,20 @@ class RunTrainer(Trainer):
             "tokens_since_log": self._tokens_since_log,
             "seconds": self.seconds,
             "precision": self.precision,
+            "objective": self.objective.state(),
         }
 
     def restore_loss_log(self) -> None:
         """Take up the sums behind the next log line where the checkpoint left them."""
         if self._resumed_from is None:
+            self.objective.restore({})
             return
         state = json.loads((self._resumed_from / STATE_NAME).read_text(encoding="utf-8"))
         self._tr_loss += state["loss_since_log"]
         self._total_loss_scalar = state["loss_logged"]
         self._globalstep_last_logged = state["step_last_logged"]
         self._initial_global_step = 0
+        self.objective.restore(state.get("objective", {}))
         self.tokens_seen = state["tokens_seen"]
         self._tokens_since_log = state["tokens_since_log"]
         self._seconds_before = state["seconds"]

@@ -47,7 +47,7 @@ class WriteSampleReplies(TrainerCallback):
         self._path = run_dir / SAMPLES_NAME
         self._questions = [
             _question_and_answer(tokenizer, row.input_ids, row.labels)
-            for row in dataset.rows
+            for row in (dataset.examples(index)[0][1] for index in range(len(dataset)))
             if row.labels[0] == IGNORED
         ][:count]
 

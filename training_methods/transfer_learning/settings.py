@@ -13,6 +13,7 @@ Schedule = Literal[
 ]
 Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
 Initialisation = Literal["default", "gaussian", "pissa", "olora"]
+PreferenceLoss = Literal["sigmoid", "ipo", "hinge"]
 
 
 NEW_TOKENS = (
@@ -162,8 +163,51 @@ class FullSettings(Settings):
     training: FullTrainingSettings = Field(default_factory=FullTrainingSettings, description="the training run")
 
 
-MethodSettings = LoRASettings | QLoRASettings | FullSettings
-Method = Literal["lora", "qlora", "full"]
+class DPOTrainingSettings(TrainingSettings):
+    """Training on preference pairs: once over them, in small steps."""
+
+    num_train_epochs: float = Field(1, gt=0, description="passes over the training records")
+    learning_rate: float = Field(5e-6, gt=0, le=1, description="peak learning rate")
+
+    @model_validator(mode="after")
+    def _answers_against_their_reference(self) -> Self:
+        if self.train_on_prompt:
+            raise ValueError("train_on_prompt does not go with preference pairs, whose prompts are the same")
+        if self.neftune_noise_alpha is not None:
+            raise ValueError("neftune_noise_alpha does not go with preference pairs: the reference has no noise")
+        return self
+
+
+class DPOSettings(LoRASettings):
+    """Direct Preference Optimization of low-rank adapters (Rafailov et al. 2023)."""
+
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before each adapter; the reference never has any")
+    load_in_4bit: bool = Field(False, description="store the base in 4 bits, as train-qlora does")
+    beta: float = Field(
+        0.1, gt=0, description="how strongly the model is held to its reference (Rafailov et al. 2023, equation 7)"
+    )
+    loss_type: PreferenceLoss = Field(
+        "sigmoid", description="sigmoid (DPO), ipo (Azar et al. 2023; beta is its tau) or hinge (Zhao et al. 2023)"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="share of pairs labelled the wrong way round (conservative DPO, Mitchell 2023)"
+    )
+    training: DPOTrainingSettings = Field(default_factory=DPOTrainingSettings, description="the training run")
+
+    @model_validator(mode="after")
+    def _the_reference_is_the_base(self) -> Self:
+        if self.init_lora_weights in ("pissa", "olora"):
+            raise ValueError(
+                f"init_lora_weights {self.init_lora_weights} changes the base, so switching the adapter off would "
+                "not give the reference; leave it at default"
+            )
+        if self.label_smoothing and self.loss_type != "sigmoid":
+            raise ValueError(f"label_smoothing goes with loss_type sigmoid, not {self.loss_type}")
+        return self
+
+
+MethodSettings = LoRASettings | QLoRASettings | FullSettings  # a DPOSettings is a LoRASettings
+Method = Literal["lora", "qlora", "full", "dpo"]
 
 
 class TransferLearningSettings(Settings):
@@ -172,6 +216,7 @@ class TransferLearningSettings(Settings):
     lora: LoRASettings = Field(default_factory=LoRASettings, description="LoRA: adapters on a full-precision base")
     qlora: QLoRASettings = Field(default_factory=QLoRASettings, description="QLoRA: adapters on a quantised base")
     full: FullSettings = Field(default_factory=FullSettings, description="every weight is trained")
+    dpo: DPOSettings = Field(default_factory=DPOSettings, description="DPO: adapters taught by preference pairs")
 
     def of(self, method: Method) -> MethodSettings:
         """The section of one way of fine-tuning."""

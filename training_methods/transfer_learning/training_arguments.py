@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from pathlib import Path
 
 import torch
 from transformers import TrainingArguments
 
+from training_methods.transfer_learning.dataset import RandomOrderSampler
 from training_methods.transfer_learning.precision import Precision
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
@@ -95,6 +97,13 @@ def total_steps(rows: int, training: TrainingSettings) -> int:
     batches = math.ceil(rows / training.per_device_train_batch_size)
     per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
     return math.ceil(training.num_train_epochs * per_epoch)
+
+
+def records_of_run(rows: int, training: TrainingSettings, seed: int) -> list[int]:
+    """The records that a run will see: all of them, unless it stops before the end of its first pass."""
+    size = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    seen = total_steps(rows, training) * size * int(os.environ.get("WORLD_SIZE", "1"))
+    return sorted(list(RandomOrderSampler(rows, seed))[:seen])
 
 
 def warmup_steps(training: TrainingSettings, steps: int) -> int:

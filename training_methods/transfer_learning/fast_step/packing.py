@@ -20,12 +20,14 @@ class PackedRecords:
         position_ids: (1, tokens), from 0 in each record.
         targets: (1, tokens), the token that follows each one, or `IGNORED`.
         lengths: tokens of each record.
+        members: which records of the step they are.
     """
 
     input_ids: Tensor
     position_ids: Tensor
     targets: Tensor
     lengths: tuple[int, ...]
+    members: tuple[int, ...] = ()
 
 
 class StepCollator:
@@ -48,17 +50,18 @@ class StepCollator:
         }
 
 
-def micro_passes(step: dict[str, Tensor], most_tokens: int) -> list[PackedRecords]:
+def micro_passes(step: dict[str, Tensor], most_tokens: int, rows_together: int = 1) -> list[PackedRecords]:
     """The records of a step in passes of at most `most_tokens` tokens; a longer record goes alone.
 
     Best fit, longest first (D. S. Johnson, Near-optimal bin packing algorithms, 1973): each record goes where
-    it leaves the least room.
+    it leaves the least room. A record is `rows_together` rows, which share a pass.
     """
     inputs, labels = _split(step)
+    lengths = [sum(map(len, inputs[start : start + rows_together])) for start in range(0, len(inputs), rows_together)]
     bins: list[list[int]] = []
     room: list[int] = []
-    for index in sorted(range(len(inputs)), key=lambda each: (-len(inputs[each]), each)):
-        length = len(inputs[index])
+    for index in sorted(range(len(lengths)), key=lambda each: (-lengths[each], each)):
+        length = lengths[index]
         fitting = [number for number, left in enumerate(room) if left >= length]
         if fitting:
             best = min(fitting, key=lambda number: room[number])
@@ -67,22 +70,27 @@ def micro_passes(step: dict[str, Tensor], most_tokens: int) -> list[PackedRecord
         else:
             bins.append([index])
             room.append(most_tokens - length)
-    return [pack([inputs[index] for index in members], [labels[index] for index in members]) for members in bins]
+    return [
+        pack([inputs[row] for row in rows], [labels[row] for row in rows], tuple(members))
+        for members, rows in ((members, _rows_of(members, rows_together)) for members in bins)
+    ]
 
 
 def padded_passes(
-    step: dict[str, Tensor], most_tokens: int, most_records: int, pad_token_id: int
+    step: dict[str, Tensor], most_tokens: int, most_records: int, pad_token_id: int, rows_together: int = 1
 ) -> list[dict[str, Tensor]]:
     """The records of a step in padded batches, about equally long ones together.
 
     Each has `input_ids`, `attention_mask` and `targets` (the token that follows each one, or `IGNORED`) of shape
-    (records, longest).
+    (rows, longest), and `members`, which records of the step they are.
     """
     inputs, labels = _split(step)
-    order = sorted(range(len(inputs)), key=lambda index: (-len(inputs[index]), index))
+    longest_rows = [
+        max(map(len, inputs[start : start + rows_together])) for start in range(0, len(inputs), rows_together)
+    ]
     batches: list[list[int]] = []
-    for index in order:
-        longest = len(inputs[batches[-1][0]]) if batches else 0
+    for index in sorted(range(len(longest_rows)), key=lambda each: (-longest_rows[each], each)):
+        longest = longest_rows[batches[-1][0]] * rows_together if batches else 0
         if batches and len(batches[-1]) < most_records and longest * (len(batches[-1]) + 1) <= most_tokens:
             batches[-1].append(index)
         else:
@@ -90,22 +98,28 @@ def padded_passes(
     pad = torch.nn.utils.rnn.pad_sequence
     return [
         {
-            "input_ids": pad([inputs[i] for i in batch], batch_first=True, padding_value=pad_token_id),
-            "attention_mask": pad([torch.ones_like(inputs[i]) for i in batch], batch_first=True),
-            "targets": pad([_next_tokens(labels[i]) for i in batch], batch_first=True, padding_value=IGNORED),
+            "input_ids": pad([inputs[i] for i in rows], batch_first=True, padding_value=pad_token_id),
+            "attention_mask": pad([torch.ones_like(inputs[i]) for i in rows], batch_first=True),
+            "targets": pad([_next_tokens(labels[i]) for i in rows], batch_first=True, padding_value=IGNORED),
+            "members": torch.tensor(batch),
         }
-        for batch in batches
+        for batch, rows in ((batch, _rows_of(batch, rows_together)) for batch in batches)
     ]
 
 
-def pack(inputs: Sequence[Tensor], labels: Sequence[Tensor]) -> PackedRecords:
+def pack(inputs: Sequence[Tensor], labels: Sequence[Tensor], members: tuple[int, ...] = ()) -> PackedRecords:
     """Records end to end; `labels` are those of the tokens themselves, `targets` those of the next ones."""
     return PackedRecords(
         input_ids=torch.cat(list(inputs))[None],
         position_ids=torch.cat([torch.arange(len(row), device=row.device) for row in inputs])[None],
         targets=torch.cat([_next_tokens(row) for row in labels])[None],
         lengths=tuple(len(row) for row in inputs),
+        members=members,
     )
+
+
+def _rows_of(members: Sequence[int], rows_together: int) -> list[int]:
+    return [member * rows_together + row for member in members for row in range(rows_together)]
 
 
 def _next_tokens(labels: Tensor) -> Tensor:

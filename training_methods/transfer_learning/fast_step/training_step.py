@@ -27,6 +27,7 @@ from training_methods.transfer_learning.fast_step.packing import (
     padded_passes,
 )
 from training_methods.transfer_learning.fast_step.supervised_loss import supervised_loss
+from training_methods.transfer_learning.fast_step.token_losses import token_losses
 
 SAME = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.03}  # largest relative difference of two losses
 Pass = PackedRecords | dict[str, Tensor]
@@ -41,6 +42,7 @@ class FastStep:
         most_records: records in one padded forward pass, where packing cannot be used.
         pad_token_id: fills the gaps of padded passes.
         packing: lay records end to end where the model allows it.
+        rows_together: rows that make one record and share a pass: 2 for pairs of answers.
         fuse: put lean layers in; off under automatic mixed precision.
 
     Attributes:
@@ -55,11 +57,14 @@ class FastStep:
         most_records: int,
         pad_token_id: int,
         packing: bool = True,
+        rows_together: int = 1,
         fuse: bool = True,
     ) -> None:
-        self._model = model
-        self._most_tokens, self._most_records, self._pad_token_id = most_tokens, most_records, pad_token_id
+        self.model = model
+        self._most_tokens, self._most_records, self.pad_token_id = most_tokens, most_records, pad_token_id
+        self.rows_together = rows_together
         self._fuse = fuse
+        self._is_active = False
         self.notes: list[str] = []
         self._output = find_output_layer(model)
         if self._output is None:
@@ -75,11 +80,16 @@ class FastStep:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """While this lasts, the model has its lean layers and takes packed records."""
+        """While this lasts, the model has its lean layers and takes packed records; within itself it is nothing new."""
+        if self._is_active:
+            yield
+            return
         with ExitStack() as undo:
+            self._is_active = True
+            undo.callback(setattr, self, "_is_active", False)
             if self._fuse:
-                undo.callback(fuse_lora_layers(self._model))
-                undo.callback(lean_modules(self._model))
+                undo.callback(fuse_lora_layers(self.model))
+                undo.callback(lean_modules(self.model))
             if self._output is not None:
                 undo.callback(_give_losses(self._output))
             yield
@@ -87,8 +97,8 @@ class FastStep:
     def passes(self, step: dict[str, Tensor]) -> list[Pass]:
         """What `StepCollator` put together, in passes that fit the memory."""
         if self.is_packed:
-            return list(micro_passes(step, self._most_tokens))
-        return list(padded_passes(step, self._most_tokens, self._most_records, self._pad_token_id))
+            return list(micro_passes(step, self._most_tokens, self.rows_together))
+        return list(padded_passes(step, self._most_tokens, self._most_records, self.pad_token_id, self.rows_together))
 
     def keeping_apart(self, records: Pass) -> AbstractContextManager[None]:
         """Around forward and backward of a pass: recomputed layers must know the borders, too."""
@@ -103,17 +113,24 @@ class FastStep:
             model: the model, or what wraps it for several devices.
             records: from `passes`; to be called within `active` and `keeping_apart`.
         """
+        return self._losses(model, records, one_by_one=False)
+
+    def token_losses(self, model: nn.Module, records: Pass) -> Tensor:
+        """The loss of each supervised token of a pass, in nats, in the order of rows and places; as for `loss`."""
+        return self._losses(model, records, one_by_one=True)
+
+    def _losses(self, model: nn.Module, records: Pass, one_by_one: bool) -> Tensor:
         if isinstance(records, PackedRecords):
             inputs, targets = {"input_ids": records.input_ids, "position_ids": records.position_ids}, records.targets
         else:
             inputs, targets = {name: records[name] for name in ("input_ids", "attention_mask")}, records["targets"]
         if self._output is not None:
-            loss: Tensor = model(**inputs, supervised_targets=targets)
+            loss: Tensor = model(**inputs, supervised_targets=targets, one_by_one=one_by_one)
             return loss
         logits = model(**inputs, use_cache=False).logits
-        return functional.cross_entropy(
-            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        supervised = targets != IGNORED
+        reduction = "none" if one_by_one else "sum"
+        return functional.cross_entropy(logits[supervised].float(), targets[supervised], reduction=reduction)
 
     @torch.no_grad()
     def _packing_gives_the_same(self, output: OutputLayer) -> bool:
@@ -122,8 +139,8 @@ class FastStep:
         generator = torch.Generator().manual_seed(0)
         size = output.weight.shape[0]
         rows = [torch.randint(0, size, (length,), generator=generator).to(output.weight.device) for length in (9, 5)]
-        was_training = self._model.training
-        self._model.eval()
+        was_training = self.model.training
+        self.model.eval()
         try:
             alone = sum(float(_loss_alone(output, row)) for row in rows)
             packed = pack(rows, rows)
@@ -133,7 +150,7 @@ class FastStep:
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError):
             return False
         finally:
-            self._model.train(was_training)
+            self.model.train(was_training)
         return abs(alone - together) <= SAME.get(output.weight.dtype, 1e-3) * abs(alone)
 
 
@@ -143,11 +160,12 @@ def _kept_apart(output: OutputLayer, records: PackedRecords) -> AbstractContextM
     return attention.records_of_lengths(output.causal.config, records.lengths)
 
 
-def _loss_of(output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+def _loss_of(output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor], one_by_one: bool = False) -> Tensor:
     hidden = output.decoder(**inputs, use_cache=False).last_hidden_state
     supervised = targets != IGNORED
     weight = output_weight(output.causal.get_output_embeddings())  # the rows of new tokens change from step to step
-    return supervised_loss(hidden[supervised], weight, output.bias, targets[supervised])
+    loss = token_losses if one_by_one else supervised_loss
+    return loss(hidden[supervised], weight, output.bias, targets[supervised])
 
 
 def _loss_alone(output: OutputLayer, row: Tensor) -> Tensor:
@@ -167,13 +185,14 @@ def _give_losses(output: OutputLayer) -> Callable[[], None]:
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         supervised_targets: Tensor | None = None,
+        one_by_one: bool = False,
         **options: Any,
     ) -> Any:
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
         inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
         if supervised_targets is None:
             return usual(*args, **inputs, **options)
-        return _loss_of(output, supervised_targets, inputs)
+        return _loss_of(output, supervised_targets, inputs, one_by_one)
 
     output.causal.forward = types.MethodType(forward, output.causal)
 

@@ -1,0 +1,1 @@
+"""Learning from pairs of answers, of which one was preferred."""
