@@ -17,6 +17,7 @@ from types import FrameType, ModuleType
 
 from commands import HELP_BY_COMMAND
 from shared_utils.errors import ConfigurationError, Interrupted, LLMToolkitError
+from shared_utils.processes import is_main_process, local_index, process_index
 
 VERSION = "0.1.0"
 
@@ -94,11 +95,13 @@ def _run_command(module: ModuleType, args: argparse.Namespace, parser: argparse.
     args.loaded = load_settings(args, parser)
     config = args.loaded.config
     console = Console(json_output=args.json, quiet=args.quiet)
-    TrainingLoggingUtils.set_up(config.common.log_level, quiet=args.quiet)
+    TrainingLoggingUtils.set_up(
+        config.common.log_level if is_main_process() else "ERROR", quiet=args.quiet and is_main_process()
+    )
     for warning in args.loaded.warnings:
         console.warn(warning)
     result = module.run(args, config, console)
-    if args.json:
+    if args.json and is_main_process():
         print(to_json(result.summary))
     sys.stdout.flush()
     return int(result.exit_code)
@@ -146,17 +149,23 @@ def _stop(signal_number: int, frame: FrameType | None) -> None:
 def _tell(error: LLMToolkitError, as_json: bool) -> int:
     from shared_utils.console import printable
 
-    if as_json:
+    # The processes of a machine have the same command line: one word about it is enough.
+    if error.is_told_elsewhere or (isinstance(error, ConfigurationError) and local_index() > 0):
+        return error.exit_code
+    if as_json and is_main_process():
         from shared_utils.file_utils import to_json
 
         print(to_json({"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint}}))
-    print(f"error: {printable(error.message)}", file=sys.stderr)
+    who = "" if is_main_process() else f"process {process_index()}: "
+    print(f"{who}error: {printable(error.message)}", file=sys.stderr)
     if error.hint:
         print(f"hint: {printable(error.hint)}", file=sys.stderr)
     return error.exit_code
 
 
 def _tell_interrupted(interruption: Interrupted, as_json: bool) -> int:
+    if not is_main_process():
+        return 128 + interruption.signal_number
     hint = interruption.hint or "run the same command again to go on"
     if as_json:
         from shared_utils.file_utils import to_json

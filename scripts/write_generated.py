@@ -1,4 +1,4 @@
-"""Write the files that come from the code: configs/config.yaml and docs/cli.md."""
+"""Write what comes from the code: configs/config.yaml, docs/cli.md and the tables of docs/scaling.md."""
 
 from __future__ import annotations
 
@@ -36,8 +36,21 @@ def command_reference() -> str:
     return "\n".join(parts)
 
 
+def scaling_page() -> str:
+    """The text of `docs/scaling.md`, its tables anew."""
+    from training_methods.transfer_learning.scaling import memory_table, traffic_table
+
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    for name, table in {"memory": memory_table(), "traffic": traffic_table()}.items():
+        start = f"<!-- {name}: written by scripts/write_generated.py -->\n"
+        before, rest = text.split(start)
+        text = before + start + table + "\n<!-- end -->" + rest.split("<!-- end -->", 1)[1]
+    return text
+
+
 def main() -> int:
-    """Write both files."""
+    """Write all of them."""
+    (ROOT / "docs" / "scaling.md").write_text(scaling_page(), encoding="utf-8")
     (ROOT / "configs" / "config.yaml").write_text(default_config(), encoding="utf-8")
     (ROOT / "docs" / "cli.md").write_text(command_reference(), encoding="utf-8")
     return 0

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared_utils.processes import is_main_process
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -89,11 +91,13 @@ class Console:
     Args:
         json_output: stdout is kept for one JSON object; `info` goes to stderr.
         quiet: no progress and no information lines, only warnings.
+
+    Of several processes that work on one run, only the main one speaks.
     """
 
     def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
         self.json_output = json_output
-        self.quiet = quiet
+        self.quiet = quiet or not is_main_process()
 
     def info(self, text: str) -> None:
         """A line of the result."""
@@ -102,7 +106,8 @@ class Console:
 
     def warn(self, text: str) -> None:
         """A line that must be seen even when quiet."""
-        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+        if is_main_process():
+            print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self, total: int | None, label: str) -> Iterator[Progress]:

@@ -20,6 +20,7 @@ class LLMToolkitError(Exception):
     """An expected failure, told without a traceback."""
 
     exit_code = 1
+    is_told_elsewhere = False  # another process of the same run says it
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -137,7 +137,8 @@ def load_base_model(name: str, device: str, quantization: Any = None) -> PreTrai
     if quantization is None:
         return _load_base(location, "float32").to(pick_device(device))
     # Quantised weights cannot be moved afterwards, so they are placed while they load.
-    return _load_base(location, "float32", quantization_config=quantization, device_map={"": device})
+    place = f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device  # each process has its own
+    return _load_base(location, "float32", quantization_config=quantization, device_map={"": place})
 
 
 def _load_base(location: ModelLocation, dtype: str, **placement: Any) -> PreTrainedModel:
@@ -228,8 +229,18 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def save_whole_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_whole_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Write a model with its tokenizer so that any program can load it and knows where an answer ends.
+
+    Args:
+        model, tokenizer: what is written.
+        folder: the new model folder.
+        weights: all weights, where the model itself holds a part of them only; None takes the model's.
 
     Raises:
         LLMToolkitError: the weights could not be written.
@@ -244,7 +255,7 @@ def save_whole_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
             # Some published models keep a temperature that nothing uses; transformers refuses to write it.
             generation.temperature = generation.top_p = generation.top_k = None
     try:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
     except SafetensorError as error:
         raise LLMToolkitError(
             f"the weights cannot be written: {error}", hint="make room on the disk and run it again"

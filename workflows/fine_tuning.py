@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from deployment.model_registry import ModelRegistry
 from shared_utils.console import Console
-from shared_utils.errors import DataValidationError, Interrupted
+from shared_utils.errors import ConfigurationError, DataValidationError, Interrupted
 from shared_utils.file_utils import (
     ensure_output_dir,
     remove_leftovers,
@@ -16,6 +18,7 @@ from shared_utils.file_utils import (
     write_text_atomic,
 )
 from shared_utils.model_names import STARTER, STARTER_NOTICE, locate_base
+from shared_utils.processes import from_main, is_main_process, join, leave, main_first, process_count, together
 from shared_utils.records import Record
 from shared_utils.run_lock import run_lock
 from workflows.fine_tuning_outputs import finish_run, run_record, run_summary
@@ -35,32 +38,69 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         TrainingError: the loss was not finite, or the memory did not suffice.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    join(request.device)
+    _check_launch(request)
     registry = ModelRegistry(request.registry_dir)
-    if request.register:
-        registry.check_name(request.register, request.run_dir)  # a name that is taken is told before, not after
-    data = load_training_data(request)
+    if request.register:  # a name that is taken is told before, not after
+        together(lambda: registry.check_name(request.register or "", request.run_dir))
+    data = together(lambda: load_training_data(request))
     if request.method == "dpo":
         request = from_whole_model(request, console)
-    locate_base(request.settings.model_name)  # a mistyped name must not cost the import of the libraries
-    ensure_output_dir(request.run_dir)
-    with run_lock(request.run_dir):
-        remove_leftovers(request.run_dir)
-        finished = finished_result(
-            request.run_dir,
-            data.identity,
-            resume=request.resume is not None,
-            resume_with=resume_command(request),
+    together(lambda: locate_base(request.settings.model_name))  # a mistyped name must not cost the libraries
+    with _held(request.run_dir):
+        summary = from_main(
+            lambda: finished_result(
+                request.run_dir,
+                data.identity,
+                resume=request.resume is not None,
+                resume_with=resume_command(request),
+            )
         )
-        if finished is not None:
+        if summary is not None:
             console.info(f"{request.run_dir} is finished already")
-            summary = finished
         else:
-            refuse_foreign_files(request.run_dir)
+            from_main(lambda: refuse_foreign_files(request.run_dir))
             summary = _train(request, data, console)
         if request.register:
-            registry.add(request.register, request.run_dir)
+            from_main(lambda: registry.add(request.register or "", request.run_dir))
             console.info(f"registered as {request.register}")
-        return summary
+    leave()
+    return summary
+
+
+def _check_launch(request: FineTuneRequest) -> None:
+    """Refuse, before anything is loaded, what the chosen launch cannot do."""
+    from training_methods.transfer_learning.launch import current_launch
+
+    launch = current_launch()
+    if request.method == "dpo" and process_count() > 1:
+        raise ConfigurationError(
+            "train-dpo runs in one process", hint="start it with python main.py train-dpo, without a launcher"
+        )
+    if launch.divides_weights and request.merge:
+        raise ConfigurationError(
+            "--merge needs the whole model in one process, and this launch divides its weights",
+            hint="train without --merge: the adapter is used as it is",
+        )
+    if launch.divides_weights and getattr(request.settings, "init_lora_weights", "default") in ("pissa", "olora"):
+        raise ConfigurationError(
+            "init_lora_weights pissa and olora change the base, which this launch divides over the processes",
+            hint="use init_lora_weights default, or the launch settings of configs/accelerate/ddp.yaml",
+        )
+
+
+@contextmanager
+def _held(run_dir: Path) -> Iterator[None]:
+    """Hold the run folder; of several processes the main one does it for all."""
+    with ExitStack() as held:
+
+        def take() -> None:
+            ensure_output_dir(run_dir)
+            held.enter_context(run_lock(run_dir))
+            remove_leftovers(run_dir)
+
+        from_main(take)
+        yield
 
 
 def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
@@ -105,18 +145,21 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     started = time.time()
     if request.settings.model_name == STARTER:
         console.info(STARTER_NOTICE)
-    resume_from = _checkpoint_to_resume(request, console)
-    tuner = _build_tuner(request, console)
+    resume_from = from_main(lambda: _checkpoint_to_resume(request, console))
+    tuner = together(lambda: _build_tuner(request, console))
     precision = tuner.use_precision(stored_precision(resume_from) or request.settings.training.precision)
-    train, held_out = _encode(request, tuner, data, console, request.run_dir / CACHE_NAME)
+    train, held_out = main_first(lambda: _encode(request, tuner, data, console, request.run_dir / CACHE_NAME))
     memory = _tell_plan(console, request, data, tuner, train)
     run = {**run_record(request, data, started, train, memory), "precision": precision}
-    write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)
-    write_json_atomic(request.run_dir / RUN_FILE, run)
+    if is_main_process():
+        write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)
+        write_json_atomic(request.run_dir / RUN_FILE, run)
 
     training = request.settings.training
-    with console.progress(len(train), "asking the reference") as progress:
-        tuner.prepare(train, training, precision, records_of_run(len(train), training, request.seed), progress.advance)
+    if tuner.objective.preparation:
+        with console.progress(len(train), tuner.objective.preparation) as progress:
+            asked = records_of_run(len(train), training, request.seed)
+            tuner.prepare(train, training, precision, asked, progress.advance)
     base = tuner.measure(held_out, training, precision) if held_out else {}
     steps = total_steps(len(train), training)
     with console.progress(steps, "training") as progress:
@@ -137,7 +180,7 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
         raise Interrupted(tuner.stopped_by, hint=f"go on with: {resume_command(request)}")
     tuned = tuner.measure(held_out, training, precision) if held_out else {}
     summary = run_summary(request, tuner, trainer, train, base, tuned, resume_from, steps, memory)
-    finish_run(request, data, tuner, summary, run, console)
+    from_main(lambda: finish_run(request, data, tuner, summary, run, console))
     return summary
 
 

@@ -11,6 +11,7 @@ from shared_utils.data_loader import LoadedRecords, RecordReader, load_records, 
 from shared_utils.errors import DataValidationError
 from shared_utils.file_utils import sha256_of_text
 from shared_utils.preference_records import to_pair
+from shared_utils.processes import process_count
 from shared_utils.records import Record
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
@@ -64,7 +65,8 @@ class TrainingData:
 
 def resume_command(request: FineTuneRequest) -> str:
     """The command line that goes on with this run."""
-    words = ["python", "main.py", f"train-{request.method}", "--config", str(request.run_dir / "config.yaml")]
+    start = ["python"] if process_count() == 1 else ["accelerate", "launch", "--num_processes", str(process_count())]
+    words = [*start, "main.py", f"train-{request.method}", "--config", str(request.run_dir / "config.yaml")]
     words += ["--train-data", *request.train_data]
     if request.eval_data:
         words += ["--eval-data", request.eval_data]
@@ -105,6 +107,7 @@ def load_training_data(request: FineTuneRequest) -> TrainingData:
         )
     settings = flat_settings(request.settings.model_dump(mode="json"))
     identity: dict[str, object] = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE}
+    identity["processes"] = process_count()
     identity |= {"method": request.method, "seed": request.seed, "data": sha256_of_text(*sorted(fingerprints.values()))}
     if request.weights is not None or request.max_samples_per_source is not None:
         identity["mixture"] = [list(request.weights or ()), request.max_samples_per_source]

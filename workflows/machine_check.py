@@ -29,13 +29,18 @@ CORE = (
     "PyPDF2",
     "pydantic",
 )
-PACKAGES = {"wandb": "recording runs with Weights & Biases", "pypdf": "a maintained fallback for damaged PDFs"}
+PACKAGES = {
+    "wandb": "recording runs with Weights & Biases",
+    "pypdf": "a maintained fallback for damaged PDFs",
+}
 # Packages of our own extras: the extra that brings each, and what for.
 EXTRAS = {
     "pytesseract": ("ocr", "reading scans, with the program tesseract"),
     "datasketch": ("dedupe", "leaving out near duplicates"),
     "phonenumbers": ("redact", "replacing private data"),
     "ray": ("ray", "extraction on several machines"),
+    "liger_kernel": ("cuda", "faster layers on NVIDIA GPUs"),
+    "deepspeed": ("deepspeed", "optimizer and weights divided over GPUs, or moved to the memory of the machine"),
 }
 DOCUMENT_MODULES = ("lxml", "docx", "pptx", "openpyxl", "striprtf", "trafilatura")
 HUB_HOST, HUB_PORT, HUB_TIMEOUT_SECONDS = "huggingface.co", 443, 2.0
@@ -54,7 +59,7 @@ class Finding:
 
 def check_machine(output_dir: Path) -> list[Finding]:
     """Processor, memory, disk, device, versions, optional packages, and the hub."""
-    return [*_hardware(output_dir), _device(), *_versions(), *_extras(), _hub()]
+    return [*_hardware(output_dir), _device(), _distributed(), *_versions(), *_extras(), _hub()]
 
 
 def largest_trainable(memory_bytes: int) -> str:
@@ -101,6 +106,19 @@ def _device() -> Finding:
     if torch.backends.mps.is_available():
         return Finding("device", "ok", "Apple GPU (mps)")
     return Finding("device", "info", "no GPU; training runs on the processor")
+
+
+def _distributed() -> Finding:
+    """What several processes on one run could talk by."""
+    try:
+        import torch.distributed as distributed
+    except ImportError:
+        return Finding("several devices", "info", "torch cannot be loaded")
+    if not distributed.is_available():
+        return Finding("several devices", "info", "this build of torch cannot train with several processes")
+    checks = {"gloo": distributed.is_gloo_available(), "nccl": distributed.is_nccl_available()}
+    backends = ", ".join(name for name, is_there in checks.items() if is_there) or "none"
+    return Finding("several devices", "info", f"backends: {backends}; settings for accelerate in configs/accelerate")
 
 
 def _versions() -> list[Finding]:

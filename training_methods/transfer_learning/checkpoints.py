@@ -18,6 +18,9 @@ from shared_utils.file_utils import TEMPORARY_PREFIX, sha256_of, to_json
 
 MANIFEST_NAME = "manifest.json"
 REQUIRED_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "toolkit_state.json")
+# With several processes each has its random state; where they divide the optimizer, it has other names (FSDP,
+# DeepSpeed): the beginnings of these.
+OTHER_NAMES = {"rng_state.pth": ("rng_state_0.pth",), "optimizer.pt": ("optimizer.bin", "optimizer_", "global_step")}
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def damage(checkpoint: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{MANIFEST_NAME} is missing or damaged"
     for name in REQUIRED_FILES:
-        if name not in expected:
+        others = OTHER_NAMES.get(name, ())
+        if name not in expected and not any(other.startswith(others) for other in expected):
             return f"{name} is missing"
     for name, (size, digest) in expected.items():
         path = checkpoint / name

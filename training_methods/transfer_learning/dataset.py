@@ -15,12 +15,12 @@ from pathlib import Path
 import tokenizers
 import torch
 import transformers
-from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
 from shared_utils.batches import Collator
 from shared_utils.errors import DataValidationError
+from shared_utils.processes import gathered, process_count, process_index
 from shared_utils.prompt_formats import IGNORED, EncodedRecord, RecordEncoder
 from shared_utils.records import Record
 from training_methods.transfer_learning.encoded_rows import EncodedRows, RowWriter, open_rows
@@ -219,18 +219,41 @@ class RandomOrderSampler(Sampler[int]):
 
 @torch.inference_mode()
 def held_out_loss(
-    model: torch.nn.Module, dataset: EncodedDataset, collator: Collator, batch_size: int, max_batches: int | None = None
+    model: torch.nn.Module,
+    dataset: EncodedDataset,
+    collator: Collator,
+    batch_size: int,
+    max_batches: int | None = None,
+    *,
+    shared: bool = False,
+    is_sharded: bool = False,
 ) -> float:
     """Mean negative log-likelihood over the supervised tokens, in nats.
 
     Weighted by token, so neither batch size nor padding changes it.
+
+    Args:
+        model: the model, or what wraps it when its weights are divided over processes.
+        dataset, collator, batch_size: the records and how they become batches.
+        max_batches: the most batches; None takes all.
+        shared: every process of the run calls this and takes a part of the batches; all get the same result.
+        is_sharded: the weights are divided over the processes, so all must go forward equally often.
     """
     was_training = model.training
     model.eval()
-    output = find_output_layer(model)
+    output = None if is_sharded else find_output_layer(model)
     device = next(model.parameters()).device
-    total, tokens = 0.0, 0
-    for batch in _batches(dataset, collator, batch_size, max_batches):
+    processes, index = (process_count(), process_index()) if shared else (1, 0)
+    sums: list[tuple[int, float, int]] = []  # number, loss and tokens of each batch
+    # Neighbours in length share a batch; the mean over tokens does not depend on the order.
+    lengths = dataset.lengths
+    order = sorted(range(len(dataset)), key=lambda each: (lengths[each], each))
+    chosen = _batch_starts(len(order), batch_size, max_batches)
+    for number in range(index, -(-len(chosen) // processes) * processes, processes):
+        if number >= len(chosen) and not is_sharded:
+            break
+        start = chosen[min(number, len(chosen) - 1)]
+        batch = collator([dataset[each] for each in order[start : start + batch_size]])
         inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
         labels = batch["labels"][:, 1:].to(device)  # (batch, tokens - 1)
         supervised = labels != IGNORED
@@ -241,22 +264,18 @@ def held_out_loss(
         else:
             logits = model(**inputs, use_cache=False).logits[:, :-1]
             losses = torch.nn.functional.cross_entropy(logits[supervised].float(), labels[supervised], reduction="sum")
-        total += float(losses)
-        tokens += int(supervised.sum())
+        if number < len(chosen):
+            sums.append((number, float(losses), int(supervised.sum())))
     model.train(was_training)
-    return total / tokens if tokens else float("nan")
+    # Added up in the order of the batches, so that the sum does not depend on the number of processes.
+    everywhere = sorted(one for part in (gathered(sums) if shared else [sums]) for one in part)
+    tokens = sum(count for _, _, count in everywhere)
+    return sum(loss for _, loss, _ in everywhere) / tokens if tokens else float("nan")
 
 
-def _batches(
-    dataset: EncodedDataset, collator: Collator, batch_size: int, max_batches: int | None
-) -> Iterator[dict[str, Tensor]]:
-    # Neighbours in length share a batch; the mean over tokens does not depend on the order.
-    order = sorted(range(len(dataset)), key=lambda index: (len(dataset.rows[index].input_ids), index))
-    starts = range(0, len(order), batch_size)
-    if max_batches is not None and len(starts) > max_batches:
-        stride = len(starts) / max_batches
-        starts_used = [starts[int(number * stride)] for number in range(max_batches)]
-    else:
-        starts_used = list(starts)
-    for start in starts_used:
-        yield collator([dataset[index] for index in order[start : start + batch_size]])
+def _batch_starts(records: int, batch_size: int, max_batches: int | None) -> list[int]:
+    """Where the batches of an evaluation begin, spread evenly when there are too many."""
+    starts = range(0, records, batch_size)
+    if max_batches is None or len(starts) <= max_batches:
+        return list(starts)
+    return [starts[int(number * len(starts) / max_batches)] for number in range(max_batches)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging as log  # `logging` is a section of the settings here
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -22,10 +23,12 @@ from transformers import (
 from shared_utils.data_loader import to_record
 from shared_utils.errors import LLMToolkitError
 from shared_utils.model_utils import load_tokenizer, pick_device, set_seed, stop_token_ids
+from shared_utils.processes import from_main, is_main_process, join
 from shared_utils.prompt_formats import encode_prompt
 from shared_utils.records import Record
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
 from training_methods.transfer_learning.fast_step.training_step import FastStep
+from training_methods.transfer_learning.launch import current_launch, may_skip_weights
 from training_methods.transfer_learning.objectives import AnswerLikelihood, Objective
 from training_methods.transfer_learning.precision import Precision, check_precision, resolved_precision
 from training_methods.transfer_learning.recorders import metrics_logger
@@ -69,6 +72,7 @@ class FineTuner(ABC):
     ) -> None:
         self.model_name = model_name
         self.device = pick_device(device)
+        join(self.device.type)
         self.seed = seed
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_name, chat_template, new_tokens)
         self.new_tokens = list(new_tokens)
@@ -76,6 +80,7 @@ class FineTuner(ABC):
         self.model: PreTrainedModel = self._build_model()
         self.objective: Objective = AnswerLikelihood()  # what `train` minimises
         self.stopped_by: int | None = None  # the signal that ended training early
+        self.whole_weights: dict[str, torch.Tensor] | None = None  # put together again after FSDP or ZeRO-3
 
     @abstractmethod
     def _build_model(self) -> PreTrainedModel:
@@ -156,7 +161,7 @@ class FineTuner(ABC):
             check_token_ids(self.model, dataset, self.model_name)
         run_dir = Path(output_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
-        self._check_disk(run_dir, checkpoint.max_checkpoints)
+        from_main(lambda: self._check_disk(run_dir, checkpoint.max_checkpoints))
         stop = StopOnSignal()
         metrics = metrics_logger(run_dir, logging or LoggingSettings(), resume_from)
         callbacks: list[TrainerCallback] = [stop]
@@ -164,12 +169,15 @@ class FineTuner(ABC):
             callbacks.append(ReportProgress(show_progress, lambda: trainer.tokens_now))
         if eval_dataset is not None and early_stopping.patience:
             callbacks.append(EarlyStoppingCallback(early_stopping.patience, early_stopping.min_delta))
-        if eval_dataset is not None and evaluation.generate_samples:
+        can_reply = is_main_process() and not current_launch().divides_weights  # the others wait meanwhile
+        if eval_dataset is not None and evaluation.generate_samples and can_reply:
             callbacks.append(
                 WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, evaluation.num_samples)
             )
         precision = self.use_precision(stored_precision(resume_from) or training.precision)
         step = self.step_for(training, precision)
+        for note in step.notes:
+            log.getLogger(__name__).info(note)
         self.objective.prepare(step, train_dataset, records_of_run(len(train_dataset), training, self.seed))
         trainer = RunTrainer(
             model=self.model,
@@ -187,6 +195,7 @@ class FineTuner(ABC):
                 self.device,
                 self.seed,
                 self._has_frozen_base(),
+                may_skip_weights(self.model.config),
             ),
             tokenizer=self.tokenizer,
             train_dataset=train_dataset,
@@ -204,6 +213,11 @@ class FineTuner(ABC):
         self.stopped_by = stop.signal_number
         if self.stopped_by is None and early_stopping.restore_best_weights:
             trainer.restore_best()
+        if trainer.launch.divides_weights:
+            whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+            tied = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+            tied -= {name for name, _ in self.model.named_parameters()}
+            self.whole_weights = {name: weight for name, weight in (whole or {}).items() if name not in tied}
         self.model.eval()
         return trainer
 
@@ -217,7 +231,8 @@ class FineTuner(ABC):
         """
         check_precision(precision, self.device)
         config = self.model.config.get_text_config()
-        chosen = resolved_precision(precision, self.device, int(getattr(config, "hidden_size", 0) or 0))
+        size = int(getattr(config, "hidden_size", 0) or 0)
+        chosen = from_main(lambda: resolved_precision(precision, self.device, size))  # a race may end either way
         if chosen == "bf16" and self._has_frozen_base():
             for weight in self.model.parameters():
                 if not weight.requires_grad and weight.dtype == torch.float32:
@@ -236,6 +251,7 @@ class FineTuner(ABC):
             # NEFTune's noise shrinks with the length of a row, which packing changes.
             packing=training.packing and not training.neftune_noise_alpha,
             fuse=precision != "fp16",
+            only_plain=current_launch().note,
         )
 
     def prepare(
@@ -252,7 +268,8 @@ class FineTuner(ABC):
     def measure(self, dataset: EncodedDataset, training: TrainingSettings, precision: Precision) -> dict[str, float]:
         """The objective's figures of held-out records, `eval_loss` first, with the weights as they are."""
         batch_size = training.per_device_train_batch_size * 2
-        return self.objective.held_out(self.step_for(training, precision), dataset, batch_size)
+        divided = self.model if self.whole_weights is not None else None
+        return self.objective.held_out(self.step_for(training, precision), dataset, batch_size, divided=divided)
 
     def _has_frozen_base(self) -> bool:
         trainable, total = self.parameter_counts()

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from training_methods.transfer_learning.dataset import EncodedDataset
-from training_methods.transfer_learning.fast_step.supervised_loss import CHUNK_BYTES
+from training_methods.transfer_learning.fast_step.supervised_loss import chunk_bytes
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.fine_tuner import FineTuner
 from training_methods.transfer_learning.memory_needs import free_memory
@@ -19,7 +19,7 @@ from training_methods.transfer_learning.settings import TrainingSettings
 PROBE_TOKENS = 64  # activations grow with the tokens, so a short row tells those of a full pass
 # Measured with `benchmarks/memory_plan.py`: gradients of activations and what the allocator holds back.
 ON_THE_WAY_BACK = 1.5
-LOGITS_IN_CHUNKS = 3 * CHUNK_BYTES  # the logits of a chunk, their gradient, and its copy in the model's format
+LOGITS_IN_CHUNKS = 2  # the logits of a chunk, which become their gradient, and some of their rows in float32
 LOADED_LATER = 140_000_000  # libraries that only training itself loads, and what they keep
 
 
@@ -73,7 +73,7 @@ def plan_memory(tuner: FineTuner, dataset: EncodedDataset, training: TrainingSet
     probe = min(PROBE_TOKENS, longest)
     kept, logits = _saved_by(tuner, step, probe)
     if step.takes_logits_in_chunks:
-        logits = min(logits, LOGITS_IN_CHUNKS * probe // tokens)
+        logits = min(logits, LOGITS_IN_CHUNKS * chunk_bytes(tuner.device) * probe // tokens)
     activations = int(kept * tokens / probe * ON_THE_WAY_BACK)
     if training.gradient_checkpointing:
         config = tuner.model.config.get_text_config()

@@ -28,11 +28,13 @@ class Objective(Protocol):
 
     Attributes:
         rows_per_record: sequences that a record is; they share a pass.
+        preparation: what `prepare` does, in words; empty where it has nothing to do.
         loss_unit: what the loss is counted in, for the axis of the curves.
         data_words, result_words: sentences for the model card; the second has `{base}` and `{tuned}`.
     """
 
     rows_per_record: int
+    preparation: str
     loss_unit: str
     data_words: str
     result_words: str
@@ -73,9 +75,18 @@ class Objective(Protocol):
         """The summed loss of one pass of a batch."""
 
     def held_out(
-        self, step: FastStep, dataset: EncodedDataset, batch_size: int, max_batches: int | None = None
+        self,
+        step: FastStep,
+        dataset: EncodedDataset,
+        batch_size: int,
+        max_batches: int | None = None,
+        *,
+        divided: torch.nn.Module | None = None,
     ) -> dict[str, float]:
-        """Figures of held-out records with the weights as they are; `eval_loss` decides which are best."""
+        """Figures of held-out records with the weights as they are; `eval_loss` decides which are best.
+
+        Every process of a run calls this; where its weights are divided over them, `divided` is what holds them.
+        """
 
     def take_metrics(self) -> dict[str, float]:
         """Figures of the steps since they were last taken, for a line of the log."""
@@ -91,6 +102,7 @@ class AnswerLikelihood:
     """The negative log-likelihood of answers, a mean over their tokens."""
 
     rows_per_record = 1
+    preparation = ""
     loss_unit = "nats per token"
     data_words = "The loss was taken on answers only, unless the settings say `train_on_prompt: True`."
     result_words = "Held-out loss per answer token: base {base:.4f}, fine-tuned {tuned:.4f}."
@@ -135,10 +147,24 @@ class AnswerLikelihood:
         return step.loss(model, records)
 
     def held_out(
-        self, step: FastStep, dataset: EncodedDataset, batch_size: int, max_batches: int | None = None
+        self,
+        step: FastStep,
+        dataset: EncodedDataset,
+        batch_size: int,
+        max_batches: int | None = None,
+        *,
+        divided: torch.nn.Module | None = None,
     ) -> dict[str, float]:
         """The loss per supervised token and its perplexity."""
-        loss = held_out_loss(step.model, dataset, Collator(step.pad_token_id), batch_size, max_batches)
+        loss = held_out_loss(
+            step.model if divided is None else divided,
+            dataset,
+            Collator(step.pad_token_id),
+            batch_size,
+            max_batches,
+            shared=True,
+            is_sharded=divided is not None,
+        )
         return {"eval_loss": loss, "eval_perplexity": math.exp(min(loss, 700.0))}
 
     def take_metrics(self) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shared_utils.processes import is_main_process
 from shared_utils.training_utils import MetricsLogger
 from training_methods.transfer_learning.checkpoints import step_of
 from training_methods.transfer_learning.run_metrics import METRICS_NAME
@@ -11,11 +12,13 @@ from training_methods.transfer_learning.settings import LoggingSettings
 
 
 def metrics_logger(run_dir: Path, logging: LoggingSettings, resume_from: Path | None) -> MetricsLogger:
-    """What writes a run's metrics where the settings ask for them.
+    """What writes a run's metrics where the settings ask for them; of several processes the main one does.
 
     Raises:
         ConfigurationError: Weights & Biases is asked for and not installed.
     """
+    if not is_main_process():
+        return MetricsLogger()
     events = Path(logging.log_dir) / run_dir.name if logging.log_dir else run_dir / "tensorboard"
     return MetricsLogger(
         run_dir / METRICS_NAME,

@@ -11,14 +11,22 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from shared_utils.processes import gathered, process_count
+
+ECHO_SECONDS = 5.0
 RECENT_STEPS = 21  # the speed shown is that of so many steps, less one
 
 
 class StopOnSignal(TrainerCallback):
-    """Ctrl-C or SIGTERM: the step ends, a checkpoint is written, the run stops; a second one ends at once."""
+    """Ctrl-C or SIGTERM: the step ends, a checkpoint is written, the run stops; a second one ends at once.
+
+    Of several processes all stop after the same step, whichever of them heard the signal. A launcher passes on
+    a signal that its processes may have got already, so what follows at once counts as the same.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self._heard_at = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopOnSignal:
@@ -35,14 +43,17 @@ class StopOnSignal(TrainerCallback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:
+            if process_count() > 1 and time.monotonic() - self._heard_at < ECHO_SECONDS:
+                return
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self.signal_number = number
+        self.signal_number, self._heard_at = number, time.monotonic()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """Ask the library to save and stop."""
+        self.signal_number = max(gathered(self.signal_number or 0)) or None
         if self.signal_number is not None:
             control.should_save = True
             control.should_training_stop = True
@@ -88,3 +99,23 @@ class ReportProgress(TrainerCallback):
         (start, before), (end, after) = self._recent[0], self._recent[-1]
         speed = f"{(after - before) / max(end - start, 1e-9):,.0f} tokens/s"
         self._show(state.global_step, f"{self._loss}, {speed}" if self._loss else speed)
+
+
+class FollowRun(TrainerCallback):
+    """Puts running sums back once the library has set them to zero, and tells each epoch's number.
+
+    Args:
+        restore: called after the library has prepared a run or a resumed run.
+        start_epoch: called with the number of an epoch before it, or the rest of it, is drawn.
+    """
+
+    def __init__(self, restore: Callable[[], None], start_epoch: Callable[[int], None]) -> None:
+        self._restore, self._start_epoch = restore, start_epoch
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Restore the sums."""
+        self._restore()
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Tell the epoch."""
+        self._start_epoch(int(state.epoch or 0))

@@ -12,7 +12,7 @@ import json
 import math
 import shutil
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,34 @@ from transformers import (
     Trainer,
     TrainerCallback,
     TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 
-from shared_utils.errors import LLMToolkitError, SecurityError, TrainingError
+from shared_utils.errors import TrainingError
 from shared_utils.file_utils import remove_leftovers, to_json
+from shared_utils.processes import (
+    from_main,
+    gathered,
+    is_main_process,
+    process_count,
+    process_index,
+    wait_for_all,
+)
 from shared_utils.training_utils import MetricsLogger, TrainingMetrics
 from training_methods.transfer_learning import checkpoints
 from training_methods.transfer_learning.dataset import EncodedDataset, RandomOrderSampler
+from training_methods.transfer_learning.fast_step.packing import without_records
 from training_methods.transfer_learning.fast_step.training_step import FastStep
+from training_methods.transfer_learning.launch import current_launch
 from training_methods.transfer_learning.objectives import Objective
+from training_methods.transfer_learning.run_callbacks import FollowRun
+from training_methods.transfer_learning.run_errors import in_our_words, save_error
 from training_methods.transfer_learning.run_metrics import METRICS_NAME, cut_metrics, peak_memory_bytes
 from training_methods.transfer_learning.sample_replies import SAMPLES_NAME
 from training_methods.transfer_learning.second_try import SecondTry
+from training_methods.transfer_learning.step_shares import StepShares, share_loader
 
 STATE_NAME = "toolkit_state.json"
-FREE_BYTES_MEANING_FULL = 4 * 1024 * 1024
 
 
 class RunTrainer(Trainer):
@@ -92,6 +103,7 @@ class RunTrainer(Trainer):
         self._resumed_from: Path | None = None
         self.control: TrainerControl
         self._sampler = RandomOrderSampler(len(train_dataset), args.seed)
+        self.launch = current_launch()
         super().__init__(
             model=model,
             args=args,
@@ -99,13 +111,21 @@ class RunTrainer(Trainer):
             eval_dataset=eval_dataset,
             processing_class=tokenizer,
             data_collator=objective.collate,
-            callbacks=[*callbacks, _FollowRun(self)],
+            callbacks=[*callbacks, FollowRun(self.restore_loss_log, self.start_epoch)],
         )
 
     # ---- order of the records ---------------------------------------------------------------------
 
     def _get_train_sampler(self, train_dataset: Any = None) -> RandomOrderSampler:
         return self._sampler
+
+    def get_train_dataloader(self) -> Any:
+        """Batches of one optimizer step; of several processes each gets its share of the step's records."""
+        if process_count() == 1:
+            return super().get_train_dataloader()
+        step_size = self.args.per_device_train_batch_size * process_count()
+        shares = StepShares(self._sampler, self.records.lengths, step_size, process_count(), process_index())
+        return share_loader(self.records, shares, self.args.device, self.args.dataloader_pin_memory)
 
     def start_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch; called before its first batch is drawn."""
@@ -143,13 +163,20 @@ class RunTrainer(Trainer):
             self.optimizer.train()
         ready = self._prepare_inputs(inputs)
         loss = self._second_try(lambda: self._passes(model, ready, num_items_in_batch), self.state.global_step + 1)
-        if not math.isfinite(float(loss)):
-            names = ", ".join(dict.fromkeys(self.records.record_ids[int(index)] for index in indices))
-            raise TrainingError(
-                f"the loss became {float(loss)} at step {self.state.global_step + 1}, on the records {names}",
+        self._check_finite(float(loss), indices)
+        return loss
+
+    def _check_finite(self, loss: float, indices: torch.Tensor) -> None:
+        names = [self.records.record_ids[int(index)] for index in indices]
+        bad = [one for one in gathered(None if math.isfinite(loss) else (loss, names)) if one is not None]
+        if bad:
+            on = ", ".join(dict.fromkeys(name for _, names in bad for name in names))
+            error = TrainingError(
+                f"the loss became {bad[0][0]} at step {self.state.global_step + 1}, on the records {on}",
                 hint="lower --learning-rate, look at these records, or go on from the last checkpoint with --resume",
             )
-        return loss
+            error.is_told_elsewhere = not is_main_process()
+            raise error
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor | None:
         """By what the losses of a step are divided, over all processes; the library knows supervised tokens only."""
@@ -161,22 +188,31 @@ class RunTrainer(Trainer):
     def _passes(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None
     ) -> torch.Tensor:
-        count = num_items_in_batch if num_items_in_batch is not None else self.objective.count(inputs)
-        # Processes average their gradients; the count goes over all of them.
-        share = self.accelerator.num_processes if num_items_in_batch is not None else 1
-        passes = self.fast_step.passes(inputs)
+        count = num_items_in_batch  # over all processes
+        if count is None:
+            count = sum(gathered(int(self.objective.count(inputs))))
+        # Processes average their gradients and losses.
+        scale = process_count() / count
+        passes = self.fast_step.passes(inputs) if len(inputs["lengths"]) else []
+        most = max(gathered(len(passes))) if self.launch.every_pass_talks else 1
+        while len(passes) < most:  # whoever has less to do takes part all the same
+            passes += self.fast_step.passes(without_records(self.args.device))
         total = torch.zeros((), device=self.args.device)
         for number, records in enumerate(passes, start=1):
-            is_last = number == len(passes)
-            with (
-                nullcontext() if is_last else self.accelerator.no_sync(model),
-                self.fast_step.keeping_apart(records),
-            ):
+            with self._one_of_several(model, is_last=number == len(passes)), self.fast_step.keeping_apart(records):
                 with self.compute_loss_context_manager():
-                    loss = self.objective.loss(self.fast_step, model, records, inputs) * share / count
-                self.accelerator.backward(loss)
+                    loss = self.objective.loss(self.fast_step, model, records, inputs) * scale
+                self.accelerator.backward(loss, **({"scale_wrt_gas": False} if self.launch.is_deepspeed else {}))
             total += loss.detach()
         return total
+
+    def _one_of_several(self, model: torch.nn.Module, *, is_last: bool) -> AbstractContextManager[None]:
+        """Around a pass: gradients travel between processes once a step, where they can wait."""
+        if self.launch.is_deepspeed:
+            self.accelerator.gradient_state._set_sync_gradients(is_last)  # else each pass would step the optimizer
+        # Whole gradients that wait would take the memory that divided ones save.
+        waits = not is_last and self.launch.sharing == "copies"
+        return self.accelerator.no_sync(model) if waits else nullcontext()
 
     # ---- evaluation -----------------------------------------------------------------------------
 
@@ -187,7 +223,11 @@ class RunTrainer(Trainer):
         if self.held_out is None:
             return {}
         metrics = self.objective.held_out(
-            self.fast_step, self.held_out, self.args.per_device_eval_batch_size, self.max_eval_batches
+            self.fast_step,
+            self.held_out,
+            self.args.per_device_eval_batch_size,
+            self.max_eval_batches,
+            divided=self.model_wrapped if self.launch.divides_weights else None,
         )
         if not math.isfinite(metrics["eval_loss"]):
             raise TrainingError(
@@ -212,19 +252,20 @@ class RunTrainer(Trainer):
         measured: dict[str, Any] = {name: value for name, value in logs.items() if name != "epoch"}
         if "loss" in logs:
             now = time.monotonic()
-            self.tokens_seen += self._tokens_since_log
+            tokens = sum(gathered(self._tokens_since_log))
+            self.tokens_seen += tokens
             measured["tokens"] = self.tokens_seen
-            measured["tokens_per_second"] = round(self._tokens_since_log / max(now - self._last_log_time, 1e-9), 1)
+            measured["tokens_per_second"] = round(tokens / max(now - self._last_log_time, 1e-9), 1)
             self._tokens_since_log, self._last_log_time = 0, now
         measured["seconds"] = round(self.seconds, 3)
         measured["memory_mb"] = round(peak_memory_bytes() / 1e6, 1)
-        if self.is_world_process_zero():  # one of several processes writes
+        if is_main_process():
             epoch = round(self.state.epoch or 0.0, 6)
             self.metrics.log_metrics(TrainingMetrics.from_figures(self.state.global_step, {"epoch": epoch, **measured}))
 
     @property
     def tokens_now(self) -> int:
-        """Tokens trained on, those before a restart included."""
+        """Tokens trained on, those before a restart included; of several processes those of this one."""
         return self.tokens_seen + self._tokens_since_log
 
     @property
@@ -238,21 +279,29 @@ class RunTrainer(Trainer):
         """Write a checkpoint beside its place, seal it, and let it take its name."""
         final = self.run_dir / f"checkpoint-{self.state.global_step}"
         draft_root = checkpoints.temporary_path(final)
-        shutil.rmtree(draft_root, ignore_errors=True)
+        from_main(lambda: shutil.rmtree(draft_root, ignore_errors=True))
         self._checkpoint_root: Path | None = draft_root
         try:
-            super()._save_checkpoint(model, trial)
-            draft = draft_root / final.name
+            super()._save_checkpoint(model, trial)  # every process adds its random state
             if self.state.best_global_step:  # the library may have named the draft
                 self.state.best_model_checkpoint = str(self.run_dir / f"checkpoint-{self.state.best_global_step}")
-                self.state.save_to_json(str(draft / "trainer_state.json"))
-            (draft / STATE_NAME).write_text(to_json(self._own_state()), encoding="utf-8")
-            checkpoints.seal(draft, final)
+            state = self._own_state()
+            wait_for_all()
+            if is_main_process():
+                self._finish_checkpoint(draft_root / final.name, final, state)
         except Exception as error:
-            raise self._save_error(error, final) from error
+            raise save_error(error, final) from error
         finally:
             self._checkpoint_root = None
-            shutil.rmtree(draft_root, ignore_errors=True)
+            if is_main_process():
+                shutil.rmtree(draft_root, ignore_errors=True)
+        wait_for_all()
+
+    def _finish_checkpoint(self, draft: Path, final: Path, state: dict[str, object]) -> None:
+        if self.state.best_global_step:
+            self.state.save_to_json(str(draft / "trainer_state.json"))
+        (draft / STATE_NAME).write_text(to_json(state), encoding="utf-8")
+        checkpoints.seal(draft, final)
         checkpoints.remove_old(self.run_dir, self.max_checkpoints, self.state.best_global_step)
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -267,11 +316,11 @@ class RunTrainer(Trainer):
 
     def _own_state(self) -> dict[str, object]:
         return {
-            "loss_since_log": float(self._tr_loss),
+            "loss_since_log": gathered(float(self._tr_loss)),  # one of each process
             "loss_logged": self._total_loss_scalar,
             "step_last_logged": self._globalstep_last_logged,
             "tokens_seen": self.tokens_seen,
-            "tokens_since_log": self._tokens_since_log,
+            "tokens_since_log": sum(gathered(self._tokens_since_log)),
             "seconds": self.seconds,
             "precision": self.precision,
             "objective": self.objective.state(),
@@ -283,13 +332,13 @@ class RunTrainer(Trainer):
             self.objective.restore({})
             return
         state = json.loads((self._resumed_from / STATE_NAME).read_text(encoding="utf-8"))
-        self._tr_loss += state["loss_since_log"]
+        self._tr_loss += state["loss_since_log"][process_index()]
         self._total_loss_scalar = state["loss_logged"]
         self._globalstep_last_logged = state["step_last_logged"]
         self._initial_global_step = 0
         self.objective.restore(state.get("objective", {}))
         self.tokens_seen = state["tokens_seen"]
-        self._tokens_since_log = state["tokens_since_log"]
+        self._tokens_since_log = state["tokens_since_log"] if is_main_process() else 0  # summed over all later
         self._seconds_before = state["seconds"]
         self._start_time = self._last_log_time = time.monotonic()
 
@@ -299,25 +348,23 @@ class RunTrainer(Trainer):
         Raises:
             TrainingError: the loss was not finite, the memory or the disk did not suffice.
         """
-        remove_leftovers(self.run_dir)
         self._resumed_from = checkpoint
-        for name in (METRICS_NAME, SAMPLES_NAME):
-            cut_metrics(self.run_dir / name, checkpoints.step_of(checkpoint) if checkpoint else 0)
+        from_main(lambda: self._clear_away(checkpoint))
         try:
             with self.fast_step.active():
                 output = self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory() from error
         except Exception as error:
-            if type(error).__name__ == "UnpicklingError":
-                raise SecurityError(
-                    f"{checkpoint} holds a pickle that is more than numbers; it was not run: {error!s:.100}",
-                    hint="delete this checkpoint; weights come as safetensors files",
-                ) from error
-            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-                raise _out_of_memory() from error
-            raise
+            told = in_our_words(error, checkpoint)
+            if told is error:
+                raise
+            raise told from error
         return float(output.training_loss)
+
+    def _clear_away(self, checkpoint: Path | None) -> None:
+        """Remove what a run that was stopped left unfinished, and the metrics after the checkpoint."""
+        remove_leftovers(self.run_dir)
+        for name in (METRICS_NAME, SAMPLES_NAME):
+            cut_metrics(self.run_dir / name, checkpoints.step_of(checkpoint) if checkpoint else 0)
 
     def restore_best(self) -> None:
         """Go back to the weights of the best evaluation, when they are not the last ones."""
@@ -326,35 +373,3 @@ class RunTrainer(Trainer):
             # The library forgets a checkpoint that is not where it was, as after the folder was moved.
             self.state.best_model_checkpoint = str(self.run_dir / f"checkpoint-{best}")
             self._load_best_model()
-
-    def _save_error(self, error: Exception, checkpoint: Path) -> Exception:
-        # Libraries report a full disk in words of their own, so the disk itself is asked.
-        if shutil.disk_usage(self.run_dir).free > FREE_BYTES_MEANING_FULL and getattr(error, "errno", 0) != 28:
-            return error
-        return LLMToolkitError(
-            f"the disk is full: {checkpoint} could not be written",
-            hint="make room and run the same command with --resume; earlier checkpoints are intact",
-        )
-
-
-class _FollowRun(TrainerCallback):
-    """Puts the running sums back once the library has set them to zero, and tells each epoch's number."""
-
-    def __init__(self, trainer: RunTrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called after the library has prepared a run or a resumed run."""
-        self.trainer.restore_loss_log()
-
-    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called before an epoch, or the rest of one, is drawn."""
-        self.trainer.start_epoch(int(state.epoch or 0))
-
-
-def _out_of_memory() -> TrainingError:
-    return TrainingError(
-        "the memory of this machine does not suffice for this run",
-        hint="lower --batch-size and raise --gradient-accumulation-steps, lower --max-length, "
-        "or use --gradient-checkpointing",
-    )

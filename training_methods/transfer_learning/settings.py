@@ -59,6 +59,11 @@ class TrainingSettings(Settings):
         "auto",
         description="number format of the computation; auto takes bf16 where this machine is clearly faster with it",
     )
+    tf32: bool = Field(True, description="float32 products on GPUs with 10 bits behind the point: faster, less exact")
+    torch_compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="compile the model; auto does it for long runs on a GPU whose batches keep their shapes",
+    )
     packing: bool = Field(
         True, description="lay records end to end, each seeing itself alone; off fills batches up with padding"
     )

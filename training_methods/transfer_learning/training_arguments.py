@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
+from shared_utils.processes import process_count
 from training_methods.transfer_learning.dataset import RandomOrderSampler
 from training_methods.transfer_learning.precision import Precision
 from training_methods.transfer_learning.settings import (
@@ -18,6 +19,7 @@ from training_methods.transfer_learning.settings import (
     TrainingSettings,
 )
 
+LONG_RUN = 1000  # steps that repay a minute of compiling
 WARMUP_SHARE = 0.1  # a fixed number of warm-up steps would eat a short run whole
 EVALUATIONS_PER_RUN = 10
 LOG_LINES_PER_RUN = 10
@@ -34,6 +36,7 @@ def training_arguments(
     device: torch.device,
     seed: int,
     has_frozen_base: bool,
+    may_skip_weights: bool,
 ) -> TrainingArguments:
     """What the library's Trainer is told.
 
@@ -43,6 +46,7 @@ def training_arguments(
         steps: optimizer steps of the whole run.
         evaluates: whether there are held-out records.
         has_frozen_base: most weights are not trained; they are in the chosen format already.
+        may_skip_weights: a pass may leave trained weights out, as with experts; DDP then looks for them each time.
     """
     return TrainingArguments(
         output_dir=str(run_dir),
@@ -55,6 +59,8 @@ def training_arguments(
         lr_scheduler_type=training.lr_scheduler_type,
         warmup_steps=warmup_steps(training, steps),
         optim=optimizer_on(device, training.optim),
+        tf32=True if training.tf32 and has_tf32(device) else None,
+        torch_compile=compiles(training.torch_compile, device.type, steps, training.packing),
         neftune_noise_alpha=training.neftune_noise_alpha,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
@@ -78,7 +84,25 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
         dataloader_pin_memory=device.type == "cuda",
+        ddp_find_unused_parameters=may_skip_weights,
+        log_level_replica="error",
     )
+
+
+def compiles(setting: str, device: str, steps: int, packing: bool) -> bool:
+    """Whether the model is compiled.
+
+    Never by itself on a processor, where compiling took 16 to 55 seconds and the lean layers are as fast; nor
+    where records are packed: each pass has another length, and the kernels are chosen by hand.
+    """
+    if setting != "auto":
+        return setting == "on"
+    return device == "cuda" and not packing and steps >= LONG_RUN
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Whether a device has the shorter float32: NVIDIA GPUs since Ampere."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def optimizer_on(device: torch.device, name: str) -> str:
@@ -91,11 +115,11 @@ def optimizer_on(device: torch.device, name: str) -> str:
 
 
 def total_steps(rows: int, training: TrainingSettings) -> int:
-    """Optimizer steps of a run, counted as the library counts them."""
+    """Optimizer steps of a run, counted as the library counts them, over all its processes."""
     if training.max_steps:
         return training.max_steps
-    batches = math.ceil(rows / training.per_device_train_batch_size)
-    per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
+    together = training.per_device_train_batch_size * training.gradient_accumulation_steps * process_count()
+    per_epoch = max(1, math.ceil(rows / together))
     return math.ceil(training.num_train_epochs * per_epoch)
 
 

@@ -2,7 +2,7 @@
 
 Registered with transformers' `AttentionInterface`, so every architecture that asks it for its attention
 takes part. One call a record: on a processor that is faster than one call with a block-diagonal mask, whose
-work grows with the square of all tokens.
+work grows with the square of all tokens. On GPUs, where each call costs, see `gpu_attention.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from training_methods.transfer_learning.fast_step import gpu_attention
 
 NAME = "packed_records"
 LONGEST_EXPLICIT = 2048  # tokens of a record; beyond, the library is as fast
@@ -76,9 +78,11 @@ def packed_attention(
     """
     if softcap is not None:
         raise ValueError("attention with a cap is not known here")
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    if query.device.type != "cpu":
+        return gpu_attention.attend(query, key, value, tuple(_lengths), scale, dropout, sliding_window), None
     parts = zip(query.split(_lengths, dim=2), key.split(_lengths, dim=2), value.split(_lengths, dim=2), strict=True)
     outputs: list[Tensor] = []
-    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     for queries, keys, values in parts:
         if queries.shape[2] <= LONGEST_EXPLICIT and not dropout:
             outputs.append(_RecordAttention.apply(queries[0], keys[0], values[0], scale, sliding_window)[None])

@@ -36,8 +36,12 @@ class StepCollator:
     def __call__(self, rows: Sequence[dict[str, object]]) -> dict[str, Tensor]:
         """`input_ids` and `labels` of shape (1, tokens), `lengths` and `record_index` of shape (records,).
 
-        The first label of each record is ignored: nothing comes before it that could foretell it.
+        The first label of each record is ignored: nothing comes before it that could foretell it. No rows at
+        all, the share of a process for which none was left, give empty tensors.
         """
+        if not rows:
+            nothing = torch.zeros(1, 0, dtype=torch.long)
+            return {"input_ids": nothing, "labels": nothing, "lengths": nothing[0], "record_index": nothing[0]}
         inputs = [torch.as_tensor(row["input_ids"], dtype=torch.long) for row in rows]
         labels = [torch.as_tensor(row["labels"], dtype=torch.long).clone() for row in rows]
         for label in labels:
@@ -48,6 +52,12 @@ class StepCollator:
             "lengths": torch.tensor([len(row) for row in inputs]),
             "record_index": torch.tensor([row["record_index"] for row in rows]),
         }
+
+
+def without_records(device: torch.device) -> dict[str, Tensor]:
+    """A step of one token without a loss: what a process goes through that must take part but has no record."""
+    token = torch.zeros(1, 1, dtype=torch.long, device=device)
+    return {"input_ids": token, "labels": token + IGNORED, "lengths": torch.ones(1, dtype=torch.long)}
 
 
 def micro_passes(step: dict[str, Tensor], most_tokens: int, rows_together: int = 1) -> list[PackedRecords]:

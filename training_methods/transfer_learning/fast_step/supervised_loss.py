@@ -13,8 +13,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_BYTES = 64 * 2**20  # of logits held at a time
-ROWS_IN_CACHE = 32
+CHUNK_BYTES = 64 * 2**20  # of logits held at a time: what a processor's caches can follow
+CHUNK_BYTES_GPU = 256 * 2**20  # a GPU is idle in products of few rows
+ROWS_IN_CACHE = 32  # of logits that are worked on at a time
+ROWS_ON_GPU = 512
+
+
+def chunk_bytes(device: torch.device) -> int:
+    """Bytes of logits that are held at a time."""
+    return CHUNK_BYTES if device.type == "cpu" else CHUNK_BYTES_GPU
 
 
 def supervised_loss(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
@@ -37,7 +44,8 @@ class _SupervisedLoss(torch.autograd.Function):
         hidden_gradient = torch.empty_like(hidden) if needs_hidden else None
         weight_gradient = torch.zeros_like(weight, dtype=torch.float32) if needs_weight else None
         bias_gradient = torch.zeros_like(bias, dtype=torch.float32) if needs_bias and bias is not None else None
-        chunk = max(1, min(len(targets), CHUNK_BYTES // (hidden.element_size() * weight.shape[0])))
+        most = chunk_bytes(hidden.device) // (hidden.element_size() * weight.shape[0])
+        chunk = max(1, min(len(targets), most))
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         matrix = weight.to(hidden.dtype)
         softmax = _BlockedSoftmax(chunk, weight.shape[0], hidden)
@@ -82,7 +90,7 @@ class _BlockedSoftmax:
     """
 
     def __init__(self, rows: int, vocabulary: int, like: Tensor) -> None:
-        self._rows = min(rows, ROWS_IN_CACHE if like.device.type == "cpu" else rows)
+        self._rows = min(rows, ROWS_IN_CACHE if like.device.type == "cpu" else ROWS_ON_GPU)
         self._logits = like.new_empty(rows, vocabulary)
         self._wide = torch.empty(self._rows, vocabulary, dtype=torch.float32, device=like.device)
         self._chances = torch.empty_like(self._wide)

@@ -15,8 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training_methods.transfer_learning.fast_step import attention
+from training_methods.transfer_learning.fast_step import attention, gpu_attention
 from training_methods.transfer_learning.fast_step.lean_modules import lean_modules
+from training_methods.transfer_learning.fast_step.liger_kernels import (
+    Undo,
+    can_use_liger,
+    knows,
+    liger_is_installed,
+    liger_loss,
+    put_liger_in,
+)
 from training_methods.transfer_learning.fast_step.lora_layers import fuse_lora_layers
 from training_methods.transfer_learning.fast_step.output_layer import OutputLayer, find_output_layer, output_weight
 from training_methods.transfer_learning.fast_step.packing import (
@@ -31,6 +39,7 @@ from training_methods.transfer_learning.fast_step.token_losses import token_loss
 
 SAME = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.03}  # largest relative difference of two losses
 Pass = PackedRecords | dict[str, Tensor]
+SummedLoss = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
 
 
 class FastStep:
@@ -44,6 +53,7 @@ class FastStep:
         packing: lay records end to end where the model allows it.
         rows_together: rows that make one record and share a pass: 2 for pairs of answers.
         fuse: put lean layers in; off under automatic mixed precision.
+        only_plain: why the model must be used as it is, as a whole; empty: it need not be.
 
     Attributes:
         notes: what could not be used for this model, in words.
@@ -59,17 +69,23 @@ class FastStep:
         packing: bool = True,
         rows_together: int = 1,
         fuse: bool = True,
+        only_plain: str = "",
     ) -> None:
         self.model = model
         self._most_tokens, self._most_records, self.pad_token_id = most_tokens, most_records, pad_token_id
         self.rows_together = rows_together
-        self._fuse = fuse
+        self._fuse = fuse and not only_plain
         self._is_active = False
-        self.notes: list[str] = []
+        self.notes: list[str] = [only_plain] if only_plain else []
+        self.is_packed = self._has_liger = False
+        self._output: OutputLayer | None = None
+        if only_plain:
+            return
         self._output = find_output_layer(model)
         if self._output is None:
             self.notes.append("the loss is taken from the logits of all tokens: this model changes its logits")
-        self.is_packed = packing and self._output is not None and self._packing_gives_the_same(self._output)
+        self.is_packed = packing and self._output is not None and self._packing_works(self._output)
+        self._has_liger = self._output is not None and self._liger_works(self._output)
         if packing and not self.is_packed:
             self.notes.append("records are padded, not packed: this model does not keep packed records apart")
 
@@ -89,9 +105,12 @@ class FastStep:
             undo.callback(setattr, self, "_is_active", False)
             if self._fuse:
                 undo.callback(fuse_lora_layers(self.model))
+            if self._has_liger and self._output is not None:
+                undo.callback(put_liger_in(self._output.causal))
+            elif self._fuse:
                 undo.callback(lean_modules(self.model))
             if self._output is not None:
-                undo.callback(_give_losses(self._output))
+                undo.callback(_give_losses(self._output, liger_loss if self._has_liger else supervised_loss))
             yield
 
     def passes(self, step: dict[str, Tensor]) -> list[Pass]:
@@ -132,6 +151,44 @@ class FastStep:
         reduction = "none" if one_by_one else "sum"
         return functional.cross_entropy(logits[supervised].float(), targets[supervised], reduction=reduction)
 
+    def _packing_works(self, output: OutputLayer) -> bool:
+        """Whether packed records keep apart; on a GPU first by its kernels, then by a mask."""
+        gpu_attention.use_kernels(True)
+        if self._packing_gives_the_same(output):
+            return True
+        if output.weight.device.type == "cpu":
+            return False
+        gpu_attention.use_kernels(False)
+        if self._packing_gives_the_same(output):
+            self.notes.append("attention by a mask: this GPU's kernels do not give the same for this model")
+            return True
+        return False
+
+    def _liger_works(self, output: OutputLayer) -> bool:
+        """Whether Liger's kernels can be used, and give the loss that the model has without them."""
+        kind = getattr(output.causal.config, "model_type", "")
+        is_installed = liger_is_installed()
+        device = output.weight.device.type
+        if not can_use_liger(device, is_installed, is_installed and device == "cuda" and knows(kind), self._fuse):
+            return False
+        ids = torch.arange(2, 66, device=output.weight.device)[None] % output.weight.shape[0]
+        targets = torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], IGNORED)], dim=1)
+        undo: Undo | None = None
+        with torch.no_grad():
+            plain = float(_loss_of(output, targets, {"input_ids": ids}))
+            try:
+                undo = put_liger_in(output.causal)
+                fused = float(_loss_of(output, targets, {"input_ids": ids}, liger_loss))
+            except Exception:  # whatever a compiler of kernels may say: the model trains without them
+                fused = float("nan")
+            finally:
+                if undo is not None:
+                    undo()
+        works = abs(plain - fused) <= SAME.get(output.weight.dtype, 1e-3) * abs(plain)
+        if not works:
+            self.notes.append("Liger's kernels are not used: they do not give the same loss for this model")
+        return works
+
     @torch.no_grad()
     def _packing_gives_the_same(self, output: OutputLayer) -> bool:
         """Whether two records in one pass have the loss that they have alone."""
@@ -144,9 +201,15 @@ class FastStep:
         try:
             alone = sum(float(_loss_alone(output, row)) for row in rows)
             packed = pack(rows, rows)
+            inputs = {"input_ids": packed.input_ids, "position_ids": packed.position_ids}
             with _kept_apart(output, packed):
-                inputs = {"input_ids": packed.input_ids, "position_ids": packed.position_ids}
                 together = float(_loss_of(output, packed.targets, inputs))
+            if output.weight.device.type == "cuda" and output.weight.dtype == torch.float32:
+                # Weights that are all trained stay in float32, and the kernels see them only as autocast has them.
+                with _kept_apart(output, packed), torch.autocast("cuda", torch.bfloat16):
+                    half = float(_loss_of(output, packed.targets, inputs))
+                if abs(alone - half) > SAME[torch.bfloat16] * abs(alone):
+                    return False
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError):
             return False
         finally:
@@ -155,17 +218,24 @@ class FastStep:
 
 
 def _kept_apart(output: OutputLayer, records: PackedRecords) -> AbstractContextManager[None]:
-    if output.weight.device.type != "cpu":
-        return nullcontext()  # there transformers itself keeps records apart, by their positions
     return attention.records_of_lengths(output.causal.config, records.lengths)
 
 
-def _loss_of(output: OutputLayer, targets: Tensor, inputs: dict[str, Tensor], one_by_one: bool = False) -> Tensor:
+def _loss_of(
+    output: OutputLayer,
+    targets: Tensor,
+    inputs: dict[str, Tensor],
+    summed: SummedLoss = supervised_loss,
+    one_by_one: bool = False,
+) -> Tensor:
     hidden = output.decoder(**inputs, use_cache=False).last_hidden_state
     supervised = targets != IGNORED
     weight = output_weight(output.causal.get_output_embeddings())  # the rows of new tokens change from step to step
-    loss = token_losses if one_by_one else supervised_loss
-    return loss(hidden[supervised], weight, output.bias, targets[supervised])
+    if one_by_one:
+        return token_losses(hidden[supervised], weight, output.bias, targets[supervised])
+    if summed is liger_loss and not bool(supervised.any()):
+        summed = supervised_loss  # a kernel over no rows cannot be started
+    return summed(hidden[supervised], weight, output.bias, targets[supervised])
 
 
 def _loss_alone(output: OutputLayer, row: Tensor) -> Tensor:
@@ -173,7 +243,7 @@ def _loss_alone(output: OutputLayer, row: Tensor) -> Tensor:
     return functional.cross_entropy(logits, row[1:], reduction="sum")
 
 
-def _give_losses(output: OutputLayer) -> Callable[[], None]:
+def _give_losses(output: OutputLayer, summed: SummedLoss) -> Callable[[], None]:
     """Let the model itself give the loss of its targets, so that it may be wrapped for several devices."""
     usual = output.causal.forward
 
@@ -192,7 +262,7 @@ def _give_losses(output: OutputLayer) -> Callable[[], None]:
         inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
         if supervised_targets is None:
             return usual(*args, **inputs, **options)
-        return _loss_of(output, supervised_targets, inputs, one_by_one)
+        return _loss_of(output, supervised_targets, inputs, summed, one_by_one)
 
     output.causal.forward = types.MethodType(forward, output.causal)
 

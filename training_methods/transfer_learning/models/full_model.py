@@ -40,4 +40,4 @@ class FullFineTuner(FineTuner):
         return model
 
     def _save_weights(self, folder: Path) -> None:
-        save_whole_model(self.model, self.tokenizer, folder)
+        save_whole_model(self.model, self.tokenizer, folder, self.whole_weights)

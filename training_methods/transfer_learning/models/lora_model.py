@@ -167,7 +167,8 @@ class LoRAFineTuner(FineTuner):
     def _save_weights(self, folder: Path) -> None:
         """Write the adapter so that it fits the unchanged base, whatever it started from."""
         if self._initial is None:
-            self.model.save_pretrained(folder, safe_serialization=True)
+            whole = {} if self.whole_weights is None else {"state_dict": self.whole_weights}
+            self.model.save_pretrained(folder, safe_serialization=True, **whole)
             return
         # What was learnt is B A - B0 A0; peft writes it as one adapter of twice the rank.
         config: Any = self.model.peft_config["default"]

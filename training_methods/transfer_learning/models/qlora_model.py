@@ -13,6 +13,7 @@ from shared_utils.errors import missing_package
 from shared_utils.model_utils import load_base_model
 from shared_utils.settings import checked
 from training_methods.transfer_learning.fine_tuner import FineTuner
+from training_methods.transfer_learning.launch import current_launch
 from training_methods.transfer_learning.models.four_bit import correct_scales, keep_differentiable
 from training_methods.transfer_learning.models.lora_model import ALL_LINEAR, LoRAFineTuner
 from training_methods.transfer_learning.settings import QLoRASettings
@@ -101,6 +102,7 @@ class QLoRAFineTuner(LoRAFineTuner):
                 bnb_4bit_use_double_quant=chosen.bnb_4bit_use_double_quant,
                 bnb_4bit_quant_type=chosen.bnb_4bit_quant_type,
                 bnb_4bit_compute_dtype=getattr(torch, chosen.bnb_4bit_compute_dtype),
+                bnb_4bit_quant_storage=storage_of(chosen.bnb_4bit_compute_dtype, current_launch().divides_weights),
             )
         else:
             quantization = BitsAndBytesConfig(load_in_8bit=True)
@@ -125,10 +127,20 @@ class QLoRAFineTuner(LoRAFineTuner):
         return {**super().memory(), "weights": sum(bytes_of(weight) for weight in self.model.parameters())}
 
 
+def storage_of(compute_dtype: str, divides_weights: bool) -> torch.dtype:
+    """The type that 4-bit weights are packed into.
+
+    FSDP divides floating-point tensors only, so bytes would stay whole in every process; the bits are the same.
+    """
+    if not divides_weights:
+        return torch.uint8
+    return torch.float16 if compute_dtype == "float16" else torch.bfloat16
+
+
 def let_go_of_the_file(model: torch.nn.Module) -> None:
     """Copy what was not quantised, so that the mapped file of full-precision weights can leave the memory."""
     for weight in model.parameters():
-        if weight.is_floating_point():
+        if weight.is_floating_point() and getattr(weight, "quant_state", None) is None:
             weight.data = weight.data.clone()
 
 

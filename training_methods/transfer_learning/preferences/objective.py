@@ -38,6 +38,7 @@ class PreferencePairs:
     """
 
     rows_per_record = 2
+    preparation = "asking the reference"
     loss_unit = "a pair"
     data_words = (
         "Each record is a prompt with a chosen and a rejected answer. The loss compares how much likelier than its "
@@ -93,7 +94,13 @@ class PreferencePairs:
         return losses.sum()
 
     def held_out(
-        self, step: FastStep, dataset: EncodedDataset, batch_size: int, max_batches: int | None = None
+        self,
+        step: FastStep,
+        dataset: EncodedDataset,
+        batch_size: int,
+        max_batches: int | None = None,
+        *,
+        divided: torch.nn.Module | None = None,
     ) -> dict[str, float]:
         """Mean loss and rewards of held-out pairs, and how often the chosen answer is ahead.
 
