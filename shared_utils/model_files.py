@@ -19,6 +19,11 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight", "tok_embeddings.weight")
 LARGEST_HEADER = 100_000_000  # bytes, as the library has it
 COPY_AGAIN = "copy the model folder again"
+# Sizes in config.json, with the names that GPT-2 has for them. Some models have lists of them, one for each layer.
+SIZES = (
+    "vocab_size", "num_hidden_layers", "n_layer", "hidden_size", "n_embd", "intermediate_size",
+    "num_attention_heads", "n_head", "num_key_value_heads", "head_dim",
+)  # fmt: skip
 
 
 def check_model_files(folder: Path, config: dict[str, Any]) -> None:
@@ -30,6 +35,7 @@ def check_model_files(folder: Path, config: dict[str, Any]) -> None:
     for part in sorted(set(_parts(folder / "model.safetensors.index.json"))):
         if not (folder / part).is_file():
             raise DataValidationError(f"{folder / part} is missing, a part of the weights", hint=COPY_AGAIN)
+    _refuse_impossible_sizes(folder / "config.json", config)
     rows = config.get("vocab_size")
     for path in sorted(folder.glob("model*.safetensors")):
         for name, entry in read_safetensors_header(path).items():
@@ -40,6 +46,14 @@ def check_model_files(folder: Path, config: dict[str, Any]) -> None:
                 )
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise DataValidationError(f"{folder} has no tokenizer (tokenizer.json)", hint=COPY_AGAIN)
+
+
+def _refuse_impossible_sizes(path: Path, config: dict[str, Any]) -> None:
+    """A model of -1 layers is built without a word, and fails far from its cause."""
+    for key in SIZES:
+        size = config.get(key)
+        if isinstance(size, (int, float)) and (isinstance(size, (bool, float)) or size < 1):
+            raise DataValidationError(f"{path}: {key} is {size}, but must be a whole number above 0", hint=COPY_AGAIN)
 
 
 def read_safetensors_header(path: Path) -> dict[str, dict[str, Any]]:

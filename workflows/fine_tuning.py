@@ -38,8 +38,8 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
         TrainingError: the loss was not finite, or the memory did not suffice.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
-    join(request.device)
     _check_launch(request)
+    join(request.device)
     registry = ModelRegistry(request.registry_dir)
     if request.register:  # a name that is taken is told before, not after
         together(lambda: registry.check_name(request.register or "", request.run_dir))
@@ -69,7 +69,7 @@ def fine_tune(request: FineTuneRequest, console: Console) -> dict[str, object]:
 
 
 def _check_launch(request: FineTuneRequest) -> None:
-    """Refuse, before anything is loaded, what the chosen launch cannot do."""
+    """Refuse what the chosen launch cannot do, before the processes wait for each other and anything is loaded."""
     from training_methods.transfer_learning.launch import current_launch
 
     launch = current_launch()
@@ -108,6 +108,8 @@ def dry_run(request: FineTuneRequest, console: Console) -> dict[str, object]:
     if request.register:
         ModelRegistry(request.registry_dir).check_name(request.register, request.run_dir)
     data = load_training_data(request)
+    if request.method == "dpo":
+        request = from_whole_model(request, console, may_merge=False)
     locate_base(request.settings.model_name)
     tuner = _build_tuner(request, console)
     from training_methods.transfer_learning.estimates import estimate_seconds

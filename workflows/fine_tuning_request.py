@@ -74,6 +74,8 @@ def resume_command(request: FineTuneRequest) -> str:
         words += ["--weights", *(f"{weight:g}" for weight in request.weights)]
     if request.max_samples_per_source is not None:
         words += ["--max-samples-per-source", str(request.max_samples_per_source)]
+    if request.merge:
+        words.append("--merge")
     if request.register:
         words += ["--register", request.register]
     return shlex.join([*words, "--output-dir", str(request.run_dir), "--resume"])

@@ -11,11 +11,12 @@ from shared_utils.run_lock import run_lock
 from workflows.fine_tuning_request import FineTuneRequest
 
 
-def from_whole_model(request: FineTuneRequest, console: Console) -> FineTuneRequest:
+def from_whole_model(request: FineTuneRequest, console: Console, *, may_merge: bool = True) -> FineTuneRequest:
     """The request with an adapter for its model turned into that adapter merged into its base.
 
     The new adapter is switched off to get the reference, so what was learnt before has to be part of the base. The
-    merged model stands where `--merge` would have written it, and is written now if it is not there yet.
+    merged model stands where `--merge` would have written it, and is written now if it is not there yet. Where it may
+    not be (`may_merge`), as in a dry run, the base of the adapter takes its place: it is of the same size.
 
     Raises:
         DataValidationError, TrainingError: the adapter cannot be merged.
@@ -25,10 +26,17 @@ def from_whole_model(request: FineTuneRequest, console: Console) -> FineTuneRequ
         return request
     merged = Path(location.source) / "merged"
     if not (merged / "config.json").is_file():
+        if not may_merge:
+            console.info(f"{location.name} is an adapter; the run will merge it first, its base is looked at now")
+            return _with_model(request, location.base or "")
         from training_methods.transfer_learning.adapter_merging import merge_adapter
 
         console.info(f"{location.name} is an adapter; merging it into its base {location.base}, to start from both")
         with run_lock(Path(location.source)):
             console.info(f"merged: {merge_adapter(Path(location.source), merged).in_words()}")
     console.info(f"starting from {merged}, which is also the reference")
-    return replace(request, settings=request.settings.model_copy(update={"model_name": str(merged)}))
+    return _with_model(request, str(merged))
+
+
+def _with_model(request: FineTuneRequest, name: str) -> FineTuneRequest:
+    return replace(request, settings=request.settings.model_copy(update={"model_name": name}))

@@ -30,7 +30,7 @@ def finished_result(
         run_dir: the run folder.
         identity: what decides what is learnt; must be that of the run in the folder.
         resume: whether a run in the folder is to be gone on with.
-        resume_with: the command line that goes on with it.
+        resume_with: the command line that goes on with it, where the folder does not tell.
 
     Raises:
         DataValidationError: the folder holds a run that would be overwritten or mixed with another.
@@ -42,6 +42,8 @@ def finished_result(
         run: dict[str, Any] = json.loads(run_file.read_text(encoding="utf-8"))
     except ValueError:
         run = {}
+    if "command" in run:  # it may be of another method, and of more processes, than what was asked for now
+        resume_with = f"{run['command']} --resume"
     if not resume:
         if run.get("status") == "done":
             raise DataValidationError(

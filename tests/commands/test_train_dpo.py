@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 SUMMARY = {
     "run_dir", "model", "method", "trainable_parameters", "total_parameters", "records", "tokens", "supervised_tokens",
     "steps", "train_loss", "eval_loss", "base_eval_loss", "best_step", "seconds", "tokens_per_second",
-    "peak_memory_mb", "stopped_early", "resumed_from", "base_preference_accuracy", "preference_accuracy",
+    "peak_memory_mb", "peak_memory_by_part_mb", "stopped_early", "resumed_from", "base_preference_accuracy", "preference_accuracy",
     "reward_accuracy", "reward_margin",
 }  # fmt: skip
 REWARDS = {f"rewards/{name}" for name in ("chosen", "rejected", "margins", "accuracies")}
@@ -159,17 +159,30 @@ def test_each_kind_of_record_is_sent_to_its_command(run_command, words, tiny_mod
     assert "hint: python main.py train-dpo learns from pairs" in result.err
 
 
+def test_several_processes_are_refused_before_they_wait_for_each_other(run_command, words, tmp_path, monkeypatch):
+    """There is no such port: a process that tried to meet the other would end with another error."""
+    place = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "none"}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    result = run_command(*words)
+    assert result.code == 2
+    assert "error: train-dpo runs in one process" in result.err
+    assert "without a launcher" in result.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_from_an_adapter_it_starts_at_what_that_had_learnt(run_command, words, tiny_model, records_file, tmp_path):
     """The reference is the fine-tuned model, not the base under it; the merged model is made where it is missing."""
     lora = ("train-lora", "--model", tiny_model, "--train-data", records_file, "--output-dir", tmp_path / "lora")
     assert run_command(*lora, "--max-steps", "2", "--learning-rate", "1e-2", "--quiet", *QUIET).code == 0
     words = [tmp_path / "lora" if word == tiny_model else word for word in words]
     result = run_command(*words, "--dry-run")
-    assert result.code == 1
-    assert "is an adapter of" in result.err
+    assert result.code == 0, result.err
+    assert "is an adapter; the run will merge it first" in result.out
+    merged = tmp_path / "lora" / "merged"
+    assert not merged.exists()
     result = run_command(*words)
     assert result.code == 0, result.err
-    merged = tmp_path / "lora" / "merged"
     assert f"starting from {merged}, which is also the reference" in result.out
     config = json.loads((tmp_path / "run" / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["base_model_name_or_path"] == str(merged)

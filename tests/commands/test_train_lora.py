@@ -38,6 +38,7 @@ def test_a_run_leaves_everything_that_was_promised_and_says_what_it_did(run_comm
     assert not list(run_dir.rglob("*.bin"))
     run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
     assert run["status"] == "done"
+    assert " --merge " in run["command"]  # or a run that was stopped would go on without
     assert run["result"] == summary
     card = (run_dir / "README.md").read_text(encoding="utf-8")
     assert "36 training records and 4 held-out ones" in card

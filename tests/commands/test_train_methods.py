@@ -60,6 +60,9 @@ def test_a_run_is_continued_by_its_own_method_only(run_command, tiny_model, reco
     assert "method differs (full then, lora now)" in result.err
     result = run_command(*words("train-full", tiny_model, records_file, run_dir), "--resume", "--json")
     assert json.loads(result.out)["resumed_from"] == str(run_dir / "checkpoint-3")
+    (run_dir / "run.json").write_text(json.dumps({**run, "status": "running"}), encoding="utf-8")
+    result = run_command(*words("train-lora", tiny_model, records_file, run_dir))
+    assert f"hint: go on with: {run['command']} --resume" in result.err
     (run_dir / "config.json").unlink()
     result = run_command("chat", run_dir, "--prompt", "Hello?")
     assert f"hint: go on with: {run['command']} --resume" in result.err

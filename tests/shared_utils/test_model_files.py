@@ -51,6 +51,8 @@ BROKEN = {
     "damaged index": (lambda f: as_one_part(f, "{"), "index.json is damaged"),
     "index is a list": (lambda f: as_one_part(f, "[]"), "index.json is damaged"),
     "another vocabulary": (lambda f: change_config(f, vocab_size=100), "vocab_size is 100, but the weights have 3"),
+    "layers below zero": (lambda f: change_config(f, num_hidden_layers=-1), "config.json: num_hidden_layers is -1, but"),
+    "half a head": (lambda f: change_config(f, num_attention_heads=0.5), "num_attention_heads is 0.5, but must be"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer"),
 }  # fmt: skip
 
