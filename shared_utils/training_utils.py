@@ -162,10 +162,12 @@ class MetricsLogger:
         if self._wandb_run is None:
             import wandb
 
-            os.environ.setdefault("WANDB_MODE", "offline")  # nothing leaves the machine unless asked to
+            # nothing leaves the machine unless asked to; wandb itself refuses a word that it does not know
+            mode: Any = os.environ.get("WANDB_MODE", "offline")
             self._wandb_run = wandb.init(
                 project=self._wandb_project,
                 name=self._run_name,
+                mode=mode,
                 # No source code, no copy of what the terminal shows, no words of its own.
                 settings=wandb.Settings(disable_code=True, disable_git=True, console="off", silent=True),
             )

@@ -79,7 +79,7 @@ def refuse_foreign_files(run_dir: Path) -> None:
 
 
 def newest_unfinished(runs_dir: Path, method: str) -> Path:
-    """The run folder of a method (lora, qlora, full) that `--resume` without a name means.
+    """The run folder of a method (lora, qlora, full, dpo) that `--resume` without a name means.
 
     Raises:
         LLMToolkitError: there is none.

@@ -89,7 +89,7 @@ def tell_records(console: Console, rejected: Sequence[Rejected], held_out: int, 
         f"{summary.supervised_share:.0%} of them with loss"
     )
     if summary.truncated:
-        console.info(f"cut at {max_length} tokens: {summary.truncated} records (--max-length)")
+        console.info(f"cut at {max_length} tokens (--max-length): {summary.truncated} of {summary.records} records")
     if summary.rewritten:
         console.info(
             f"{summary.rewritten} conversations are {len(train)} rows with the others: the chat template writes "

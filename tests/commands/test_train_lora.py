@@ -41,7 +41,7 @@ def test_a_run_leaves_everything_that_was_promised_and_says_what_it_did(run_comm
     assert " --merge " in run["command"]  # or a run that was stopped would go on without
     assert run["result"] == summary
     card = (run_dir / "README.md").read_text(encoding="utf-8")
-    assert "36 training records and 4 held-out ones" in card
+    assert "36 records to train on and 4 held out" in card
     parts = summary["peak_memory_by_part_mb"]
     assert set(parts) == {"weights", "gradients", "optimizer", "program", "activations"}
     assert sum(parts.values()) == pytest.approx(summary["peak_memory_mb"], abs=0.5)

@@ -44,7 +44,7 @@ tags: [{facts.method}, llm-complete-toolkit]
 # {facts.base_model}, fine-tuned with {facts.method}
 
 ## Data
-{facts.records} training records and {facts.held_out_records} held-out ones, from
+{facts.records} records to train on and {facts.held_out_records} held out, from
 
 {files}
 
