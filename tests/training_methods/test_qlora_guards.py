@@ -43,6 +43,7 @@ def disturb(tuner, times: int) -> None:
     tuner.model.base_model.model.model.layers[-1].mlp.down_proj.register_forward_hook(spoil)
 
 
+@pytest.mark.slow
 def test_a_pass_that_gave_no_number_is_computed_again_and_told(tiny_model, tmp_path, caplog):
     plain, disturbed = qlora(tiny_model), qlora(tiny_model)
     train(plain, tmp_path / "a")
@@ -57,6 +58,7 @@ def test_a_pass_that_gave_no_number_is_computed_again_and_told(tiny_model, tmp_p
     ]
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_no_number_counts_as_well(tiny_model, tmp_path, caplog):
     plain, disturbed = qlora(tiny_model), qlora(tiny_model)
     train(plain, tmp_path / "a")
@@ -77,6 +79,7 @@ def test_a_gradient_that_is_no_number_counts_as_well(tiny_model, tmp_path, caplo
     assert "step 1: the gradient of base_model.model.model.layers.0.mlp.up_proj.lora_B" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "times"), [(qlora, 2), (lora, 1)])
 def test_a_loss_that_stays_no_number_stops_the_run(tiny_model, tmp_path, caplog, kind, times):
     """Twice in 4 bits; in full precision nothing is tried again."""
