@@ -17,7 +17,7 @@ from types import FrameType, ModuleType
 
 from commands import HELP_BY_COMMAND
 from shared_utils.errors import ConfigurationError, Interrupted, LLMToolkitError
-from shared_utils.processes import is_main_process, local_index, process_index
+from shared_utils.processes import end_process, is_main_process, local_index, process_index
 
 VERSION = "0.1.0"
 
@@ -195,4 +195,4 @@ def _tell_bug(error: Exception, words: Sequence[str], as_json: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from main import main
+from shared_utils.processes import end_process
 
 if __name__ == "__main__":
-    sys.exit(main(["train-lora", *sys.argv[1:]]))
+    end_process(main(["train-lora", *sys.argv[1:]]))

@@ -6,11 +6,13 @@ A process on its own leads, agrees with itself, and none of this costs anything.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from shared_utils.errors import LLMToolkitError, TrainingError
 
@@ -64,6 +66,20 @@ def leave() -> None:
         import torch.distributed
 
         torch.distributed.destroy_process_group()
+
+
+def end_process(exit_code: int) -> NoReturn:
+    """End this process, in one of several without taking Python apart.
+
+    The threads of gloo outlive their group (torch 2.13: the wrapped model still holds it), and one that needs
+    Python while that is taken apart aborts a process whose work was done and saved.
+    """
+    if process_count() > 1:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)
 
 
 def wait_for_all() -> None:

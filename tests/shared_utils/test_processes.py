@@ -1,11 +1,16 @@
 """One process leads and speaks; a process on its own agrees with itself."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from main import main
 from shared_utils.console import Console
 from shared_utils.errors import DataValidationError
 from shared_utils.processes import from_main, gathered, lost_another, main_first, process_count, together
+from tests.conftest import ROOT
 
 
 def test_a_process_on_its_own_agrees_with_itself():
@@ -51,3 +56,27 @@ def test_the_loss_of_another_process_is_no_bug(monkeypatch):
     assert "another process" in lost_another(closed).message
     assert lost_another(RuntimeError("shapes do not fit")) is None
     assert lost_another(KeyError("gloo")) is None
+
+
+# What runs while Python is taken apart is what threads of gloo abort a process by.
+ENDS = """
+import atexit
+from shared_utils.processes import end_process
+
+class Held:
+    def __del__(self):
+        print("taken apart")
+
+held = Held()
+atexit.register(print, "recorders are closed")
+end_process(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [("1", "recorders are closed\ntaken apart\n"), ("2", "recorders are closed\n")]
+)
+def test_one_of_several_processes_ends_without_taking_python_apart(count, told):
+    environment = {**os.environ, "WORLD_SIZE": count}
+    ended = subprocess.run([sys.executable, "-c", ENDS], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (3, told)

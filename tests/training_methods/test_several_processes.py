@@ -140,7 +140,8 @@ def init(self, *args, **options):
 PartialState.__init__ = init
 sys.path.insert(0, {root!r})
 from main import main
-sys.exit(main())
+from shared_utils.processes import end_process
+end_process(main())
 """
 
 
