@@ -177,7 +177,7 @@ def test_dropout_drops_for_the_adapter_alone():
 
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_the_loss_in_chunks_has_the_gradients_of_the_whole(has_bias, monkeypatch):
-    monkeypatch.setattr("training_methods.transfer_learning.fast_step.supervised_loss.CHUNK_BYTES", 4 * 50 * 3)
+    monkeypatch.setattr("training_methods.transfer_learning.fast_step.blocked_softmax.CHUNK_BYTES", 4 * 50 * 3)
     torch.manual_seed(0)
     hidden, weight = torch.randn(10, 6, requires_grad=True), torch.randn(50, 6, requires_grad=True)
     bias = torch.randn(50, requires_grad=True) if has_bias else None
@@ -221,7 +221,7 @@ def test_the_loss_is_the_same_however_many_rows_are_worked_on_at_once(rows_in_ca
     hidden, weight = torch.randn(10, 6), torch.randn(50, 6) * 30  # sure of itself: most chances are 0 in float32
     goals = torch.randint(0, 50, (10,))
     expected = functional.cross_entropy(hidden @ weight.T, goals, reduction="sum")
-    monkeypatch.setattr("training_methods.transfer_learning.fast_step.supervised_loss.ROWS_IN_CACHE", rows_in_cache)
+    monkeypatch.setattr("training_methods.transfer_learning.fast_step.blocked_softmax.ROWS_IN_CACHE", rows_in_cache)
     assert float(supervised_loss(hidden, weight, None, goals)) == pytest.approx(float(expected), rel=1e-6)
 
 

@@ -148,7 +148,7 @@ def test_losses_by_hand():
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_token_losses_have_the_gradients_of_the_whole_logits(has_bias, monkeypatch):
     """Each token with a factor of its own, and in chunks of three."""
-    monkeypatch.setattr("training_methods.transfer_learning.fast_step.supervised_loss.CHUNK_BYTES", 4 * 50 * 3)
+    monkeypatch.setattr("training_methods.transfer_learning.fast_step.blocked_softmax.CHUNK_BYTES", 4 * 50 * 3)
     torch.manual_seed(0)
     hidden, weight = torch.randn(10, 6, requires_grad=True), torch.randn(50, 6, requires_grad=True)
     bias = torch.randn(50, requires_grad=True) if has_bias else None

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from training_methods.transfer_learning.dataset import EncodedDataset
-from training_methods.transfer_learning.fast_step.supervised_loss import chunk_bytes
+from training_methods.transfer_learning.fast_step.blocked_softmax import chunk_bytes
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.fine_tuner import FineTuner
 from training_methods.transfer_learning.memory_needs import free_memory

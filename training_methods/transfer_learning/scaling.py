@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_methods.transfer_learning.fast_step.supervised_loss import CHUNK_BYTES_GPU
+from training_methods.transfer_learning.fast_step.blocked_softmax import CHUNK_BYTES_GPU
 from training_methods.transfer_learning.launch import Sharing
 from training_methods.transfer_learning.memory_needs import FLOAT32, FOUR_BIT, FULL
 from training_methods.transfer_learning.settings import Method

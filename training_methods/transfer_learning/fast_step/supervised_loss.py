@@ -13,15 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_BYTES = 64 * 2**20  # of logits held at a time: what a processor's caches can follow
-CHUNK_BYTES_GPU = 256 * 2**20  # a GPU is idle in products of few rows
-ROWS_IN_CACHE = 32  # of logits that are worked on at a time
-ROWS_ON_GPU = 512
-
-
-def chunk_bytes(device: torch.device) -> int:
-    """Bytes of logits that are held at a time."""
-    return CHUNK_BYTES if device.type == "cpu" else CHUNK_BYTES_GPU
+from training_methods.transfer_learning.fast_step.blocked_softmax import BlockedSoftmax
 
 
 def supervised_loss(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
@@ -44,22 +36,18 @@ class _SupervisedLoss(torch.autograd.Function):
         hidden_gradient = torch.empty_like(hidden) if needs_hidden else None
         weight_gradient = torch.zeros_like(weight, dtype=torch.float32) if needs_weight else None
         bias_gradient = torch.zeros_like(bias, dtype=torch.float32) if needs_bias and bias is not None else None
-        most = chunk_bytes(hidden.device) // (hidden.element_size() * weight.shape[0])
-        chunk = max(1, min(len(targets), most))
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         matrix = weight.to(hidden.dtype)
-        softmax = _BlockedSoftmax(chunk, weight.shape[0], hidden)
-        for start in range(0, len(targets), chunk):
-            states, goals = hidden[start : start + chunk], targets[start : start + chunk]
-            # `logits` becomes the gradient of the loss by the logits.
-            loss_here, logits = softmax.loss_and_gradient(states, matrix, bias, goals)
-            loss += loss_here
+        softmax = BlockedSoftmax(len(targets), matrix, bias, hidden)
+        for rows in softmax.chunks():
+            losses, slope = softmax.losses_and_gradient(hidden[rows], targets[rows])
+            loss += losses.sum()
             if hidden_gradient is not None:
-                torch.mm(logits, matrix, out=hidden_gradient[start : start + chunk])
+                torch.mm(slope, matrix, out=hidden_gradient[rows])
             if weight_gradient is not None:
-                weight_gradient += (logits.T @ states).float()
+                weight_gradient += (slope.T @ hidden[rows]).float()
             if bias_gradient is not None:
-                bias_gradient += logits.sum(0, dtype=torch.float32)
+                bias_gradient += slope.sum(0, dtype=torch.float32)
         ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
         ctx.dtypes = (weight.dtype, None if bias is None else bias.dtype)
         return loss
@@ -76,43 +64,3 @@ class _SupervisedLoss(torch.autograd.Function):
             None if bias is None else (bias * scale).to(bias_type),
             None,
         )
-
-
-class _BlockedSoftmax:
-    """Loss and gradient of logits that are held once; a few rows at a time are worked on in float32.
-
-    A few rows stay in the processor's cache; all of them would go through the memory five times.
-
-    Args:
-        rows: the most positions at a time.
-        vocabulary: logits of a position.
-        like: the hidden states; the logits have their format and device.
-    """
-
-    def __init__(self, rows: int, vocabulary: int, like: Tensor) -> None:
-        self._rows = min(rows, ROWS_IN_CACHE if like.device.type == "cpu" else ROWS_ON_GPU)
-        self._logits = like.new_empty(rows, vocabulary)
-        self._wide = torch.empty(self._rows, vocabulary, dtype=torch.float32, device=like.device)
-        self._chances = torch.empty_like(self._wide)
-
-    def loss_and_gradient(
-        self, states: Tensor, matrix: Tensor, bias: Tensor | None, targets: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The summed loss, and its gradient by the logits: the softmax, less one at the target.
-
-        The gradient stands in memory that the next call uses again.
-        """
-        logits = torch.mm(states, matrix.T, out=self._logits[: len(states)])
-        loss = torch.zeros((), dtype=torch.float32, device=states.device)
-        for block, goals in zip(logits.split(self._rows), targets.split(self._rows), strict=True):
-            wide, chances = self._wide[: len(block)].copy_(block), self._chances[: len(block)]
-            if bias is not None:
-                wide += bias
-            torch.softmax(wide, 1, out=chances)
-            # The largest chance is e^(largest logit - norm), so it gives the norm without another pass.
-            norm = wide.amax(1) - chances.amax(1).log()
-            places = goals[:, None]
-            loss += (norm - wide.gather(1, places)[:, 0]).sum()
-            chances.scatter_add_(1, places, chances.new_full(places.shape, -1.0))
-            block.copy_(chances)
-        return loss, logits

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from training_methods.transfer_learning.fast_step import supervised_loss
+from training_methods.transfer_learning.fast_step.blocked_softmax import BlockedSoftmax
 
 
 def token_losses(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
@@ -40,12 +40,11 @@ class _TokenLosses(torch.autograd.Function):
         gradient = torch.empty_like(hidden) if needs_hidden else None
         losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         matrix = weight.to(hidden.dtype)
-        for rows in _chunks(len(targets), weight):
-            logits = _logits(hidden[rows], matrix, bias)
-            norm = logits.logsumexp(1)
-            losses[rows] = norm - logits.gather(1, targets[rows, None])[:, 0]
+        softmax = BlockedSoftmax(len(targets), matrix, bias, hidden)
+        for rows in softmax.chunks():
+            losses[rows], slope = softmax.losses_and_gradient(hidden[rows], targets[rows])
             if gradient is not None:
-                torch.mm(_slope(logits, norm, targets[rows]).to(hidden.dtype), matrix, out=gradient[rows])
+                torch.mm(slope, matrix, out=gradient[rows])
         needs_layer = any(ctx.needs_input_grad[1:3])
         ctx.save_for_backward(gradient, targets, weight, bias, hidden if needs_layer else None)
         return losses
@@ -60,28 +59,11 @@ class _TokenLosses(torch.autograd.Function):
             return to_hidden, None, None, None
         to_weight = torch.zeros_like(weight, dtype=torch.float32)
         to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
-        matrix = weight.to(hidden.dtype)
-        for rows in _chunks(len(targets), weight):
-            logits = _logits(hidden[rows], matrix, bias)
-            slope = _slope(logits, logits.logsumexp(1), targets[rows]).mul_(factors[rows, None])
-            to_weight += (slope.to(hidden.dtype).T @ hidden[rows]).float()
+        softmax = BlockedSoftmax(len(targets), weight.to(hidden.dtype), bias, hidden)
+        for rows in softmax.chunks():
+            _, slope = softmax.losses_and_gradient(hidden[rows], targets[rows])
+            weighed = hidden[rows] * factors[rows, None].to(hidden.dtype)
+            to_weight += (slope.T @ weighed).float()
             if to_bias is not None:
-                to_bias += slope.sum(0)
+                to_bias += factors[rows] @ slope.float()
         return to_hidden, to_weight.to(weight.dtype), None if to_bias is None else to_bias.to(bias.dtype), None
-
-
-def _chunks(positions: int, weight: Tensor) -> list[slice]:
-    size = max(1, supervised_loss.CHUNK_BYTES // (4 * weight.shape[0]))
-    return [slice(start, start + size) for start in range(0, positions, size)]
-
-
-def _logits(hidden: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    logits = (hidden @ matrix.T).float()
-    return logits if bias is None else logits + bias
-
-
-def _slope(logits: Tensor, norm: Tensor, targets: Tensor) -> Tensor:
-    """The gradient of the losses by the logits, in their place: the softmax, less one at the target."""
-    logits.sub_(norm[:, None]).exp_()
-    logits[torch.arange(len(targets), device=targets.device), targets] -= 1
-    return logits
