@@ -1,6 +1,6 @@
 """Speed and memory of LoRA fine-tuning: ours beside TRL's SFTTrainer and a plain Trainer with peft, in one run.
 
-    python benchmarks/fine_tuning.py [--shape 135m|small] [--records 64] [--rounds 2]
+    python benchmarks/fine_tuning.py [--shape 135m|small] [--records 64] [--rounds 2] [--llamafactory PYTHON]
 
 All train the same random-initialised Llama (`135m`: the shape of SmolLM2-135M with 49,152 tokens) on the same
 conversations with the same LoRA (rank 16, all linear layers, no dropout), 16 records an optimizer step, loss on
@@ -15,7 +15,8 @@ TRL is left out where it is not installed. An environment of its own keeps ours 
     trl-environment/bin/pip install -r requirements.txt trl==1.16.0
     trl-environment/bin/python benchmarks/fine_tuning.py
 
-LLaMA-Factory is not among the peers: its release 0.9.5 needs older transformers, peft and TRL than this toolkit.
+LLaMA-Factory needs older transformers, peft and TRL than this toolkit, so it has an environment of its own, too:
+`--llamafactory PYTHON` names its Python (`llamafactory_peer.py` tells how it is made).
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ import argparse
 import importlib.util
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -35,6 +35,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from fine_tuning_tools import RANK, SEED, TEMPLATE, result_of, train_with  # noqa: E402  # the toolkit is on the path now
 
 SHAPES = {
     "135m": {
@@ -58,16 +60,9 @@ SHAPES = {
         "max_position_embeddings": 2048,
     },
 }
-TOOLS = ("ours", "ours float32", "plain Trainer", "TRL defaults", "TRL packed bf16")
-RECORDS_PER_STEP, MOST_TOKENS, RANK, LEARNING_RATE, SEED = 16, 512, 16, 1e-3, 0
+TOOLS = ("ours", "ours float32", "plain Trainer", "TRL defaults", "TRL packed bf16", "LLaMA-Factory")
 HELD_OUT = 24
 PRODUCT_SIDE, PRODUCT_TRIES = 2048, 5
-TEMPLATE = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}{% if m['role'] == 'assistant' %}"
-    "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}{% else %}"
-    "{{ m['content'] + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 
 def main() -> None:
@@ -77,15 +72,19 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS))
+    parser.add_argument("--llamafactory", metavar="PYTHON", default="", help="the Python that LLaMA-Factory is in")
     parser.add_argument("--train-with", choices=TOOLS, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.train_with:
-        print("RESULT " + json.dumps(train_with(args.train_with, args.work)))
+        print("RESULT " + json.dumps(train_with(args.train_with, args.work, args.llamafactory)))
         return
     if importlib.util.find_spec("trl") is None:
         print("TRL is left out: it is not installed (pip install trl==1.16.0)")
         args.tools = [tool for tool in args.tools if not tool.startswith("TRL")]
+    if not args.llamafactory:
+        print("LLaMA-Factory is left out: --llamafactory names the Python that it is installed in")
+        args.tools = [tool for tool in args.tools if tool != "LLaMA-Factory"]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         prepare(work, args.shape, args.records)
@@ -130,7 +129,7 @@ def report(args: argparse.Namespace, work: Path) -> None:
         rates = {kind: max(rate, product_rate(kind)) for kind, rate in rates.items()}
         for tool in args.tools:
             started = time.perf_counter()
-            run = run_apart(tool, work)
+            run = run_apart(tool, work, args.llamafactory)
             results[tool].append(run)
             told = f"{run['tokens_per_second']:.0f} tokens/s, {time.perf_counter() - started:.0f} s with start-up"
             print(f"round {number} of {args.rounds}: {tool}, {told}", file=sys.stderr, flush=True)
@@ -155,14 +154,10 @@ def report(args: argparse.Namespace, work: Path) -> None:
         print(f"{tool} ({kind}): {reached:.0f} GFLOP/s of needed products, {reached / rates[kind]:.0%} of that rate")
 
 
-def run_apart(tool: str, work: Path) -> dict[str, float]:
-    """One training in a process of its own; a failed one ends the benchmark with its last words."""
-    command = [sys.executable, __file__, "--train-with", tool, "--work", str(work)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = [line for line in finished.stdout.splitlines() if line.startswith("RESULT ")]
-    if not lines:
-        sys.exit(f"{tool} failed:\n{finished.stderr[-3000:]}")
-    return json.loads(lines[-1].removeprefix("RESULT "))
+def run_apart(tool: str, work: Path, llamafactory: str) -> dict[str, float]:
+    """One training in a process of its own."""
+    command = [sys.executable, __file__, "--train-with", tool, "--work", str(work), "--llamafactory", llamafactory]
+    return result_of(subprocess.run(command, capture_output=True, text=True, check=False), tool)
 
 
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:
@@ -201,199 +196,6 @@ def needed_operations(shape: dict[str, Any], tokens: float, supervised: float) -
     not_needed = sum(2 * i * o + 2 * RANK * i for i, o in readers)
     per_token = shape["num_hidden_layers"] * block - not_needed
     return tokens * per_token + supervised * 4 * hidden * shape["vocab_size"]
-
-
-def train_with(tool: str, work: Path) -> dict[str, float]:
-    """Train once; what it cost and what it gave."""
-    import torch
-
-    torch.set_num_threads(2)
-    torch.manual_seed(SEED)
-    rows = [json.loads(line) for line in (work / "train.jsonl").read_text(encoding="utf-8").splitlines()]
-    if tool.startswith("ours"):
-        model, trainer = train_ours(work, rows, "float32" if "float32" in tool else "auto")
-    elif tool == "plain Trainer":
-        model, trainer = train_plain(work, rows)
-    else:
-        model, trainer = train_trl(work, rows, is_packed="packed" in tool)
-    peak, seconds = peak_mb(), loop_seconds(trainer)
-    summary = encoded(rows, tokenizer_of(work)).summary
-    supervised = summary.supervised_tokens if tool.startswith("ours") else supervised_seen(trainer)
-    return {
-        "tokens_per_second": supervised / seconds,
-        "seconds": seconds,
-        "peak_mb": peak,
-        "held_out_loss": measure(work, model),
-        "supervised": supervised,
-        "tokens": summary.tokens,
-        "steps": trainer.state.global_step,
-        "is_bfloat16": any(weight.dtype == torch.bfloat16 for weight in model.parameters()),
-    }
-
-
-def peak_mb() -> float:
-    """The most memory that this process held at once.
-
-    On Linux `ru_maxrss` begins with the peak of the process that started this one, so the kernel's own mark is read.
-    """
-    status = Path("/proc/self/status")
-    for line in status.read_text(encoding="utf-8").splitlines() if status.exists() else []:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def supervised_seen(trainer: Any) -> int:
-    """The tokens with a label in the batches of an epoch, as the trainer makes them."""
-    return sum(int((batch["labels"] != -100).sum()) for batch in trainer.get_train_dataloader())
-
-
-def measure(work: Path, model: Any) -> float:
-    """The loss on the held-out records, measured alike for all."""
-    from shared_utils.batches import Collator
-    from training_methods.transfer_learning.dataset import held_out_loss
-
-    held_out = [json.loads(line) for line in (work / "held_out.jsonl").read_text(encoding="utf-8").splitlines()]
-    tokenizer = tokenizer_of(work)
-    return held_out_loss(model, encoded(held_out, tokenizer), Collator(tokenizer.pad_token_id), 4)
-
-
-def tokenizer_of(work: Path) -> Any:
-    """The tokenizer that stands beside the model."""
-    from shared_utils.model_utils import load_tokenizer
-
-    return load_tokenizer(str(work / "model"), None)
-
-
-def encoded(rows: list[dict[str, Any]], tokenizer: Any) -> Any:
-    """The records as our trainer takes them."""
-    from shared_utils.data_loader import to_record
-    from training_methods.transfer_learning.dataset import encode_dataset
-
-    records = [to_record(row, f"record {number}") for number, row in enumerate(rows)]
-    return encode_dataset(records, tokenizer, max_length=MOST_TOKENS)
-
-
-def train_ours(work: Path, rows: list[dict[str, Any]], precision: str) -> tuple[Any, Any]:
-    """This toolkit, with its defaults."""
-    from training_methods.transfer_learning.models.lora_model import LoRAFineTuner
-    from training_methods.transfer_learning.settings import InRunEvaluationSettings, LoggingSettings, TrainingSettings
-
-    tuner = LoRAFineTuner(str(work / "model"), RANK, 2 * RANK, 0.0, device="cpu", seed=SEED)
-    training = TrainingSettings(
-        num_train_epochs=1,
-        learning_rate=LEARNING_RATE,
-        lr_scheduler_type="linear",
-        warmup_steps=0,
-        max_length=MOST_TOKENS,
-        save_steps=1000,
-        precision=precision,
-    )
-    trainer = tuner.train(
-        tuner.prepare_instruction_dataset(rows, MOST_TOKENS),
-        work / "ours",
-        training=training,
-        evaluation=InRunEvaluationSettings(generate_samples=False),
-        logging=LoggingSettings(use_tensorboard=False),
-    )
-    return tuner.model, trainer
-
-
-def loop_seconds(trainer: Any) -> float:
-    """The seconds that the training loop took, without loading and preparing."""
-    return float(next(row["train_runtime"] for row in reversed(trainer.state.log_history) if "train_runtime" in row))
-
-
-def lora_config() -> Any:
-    """The adapters that every peer is given."""
-    from peft import LoraConfig
-
-    return LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-
-
-def train_plain(work: Path, rows: list[dict[str, Any]]) -> tuple[Any, Any]:
-    """transformers' Trainer with peft and padded batches."""
-    from peft import get_peft_model
-    from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
-
-    from shared_utils.batches import Collator
-
-    tokenizer = tokenizer_of(work)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(work / "model", trust_remote_code=False), lora_config())
-    pad = Collator(tokenizer.pad_token_id)
-    arguments = TrainingArguments(
-        output_dir=str(work / "plain"),
-        per_device_train_batch_size=8,
-        gradient_accumulation_steps=RECORDS_PER_STEP // 8,
-        **common_arguments(),
-    )
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=encoded(rows, tokenizer),
-        data_collator=lambda batch: {key: value for key, value in pad(batch).items() if key != "record_index"},
-    )
-    trainer.train()
-    return model, trainer
-
-
-def train_trl(work: Path, rows: list[dict[str, Any]], is_packed: bool) -> tuple[Any, Any]:
-    """TRL's SFTTrainer: its defaults, or packed sequences in bfloat16 without recomputing, its best found."""
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM
-    from trl import SFTConfig, SFTTrainer
-
-    best: dict[str, Any] = {}
-    if is_packed:
-        best = {"packing": True, "bf16": True, "gradient_checkpointing": False}
-        best |= {"per_device_train_batch_size": packed_batch(work, rows), "gradient_accumulation_steps": 1}
-    config = SFTConfig(
-        output_dir=str(work / "trl"),
-        **{
-            "max_length": MOST_TOKENS,
-            "assistant_only_loss": True,
-            "per_device_train_batch_size": 8,
-            "gradient_accumulation_steps": RECORDS_PER_STEP // 8,
-            "dataset_num_proc": 1,
-            **common_arguments(),
-            **best,
-        },
-    )
-    model = AutoModelForCausalLM.from_pretrained(work / "model", trust_remote_code=False)
-    tokenizer = tokenizer_of(work)
-    tokenizer.chat_template = TEMPLATE
-    data = Dataset.from_list(rows)
-    trainer = SFTTrainer(
-        model=model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=lora_config()
-    )
-    trainer.train()
-    return trainer.model, trainer
-
-
-def packed_batch(work: Path, rows: list[dict[str, Any]]) -> int:
-    """Packed rows a step with which TRL takes as many optimizer steps as the others, or as near as can be."""
-    from datasets import Dataset
-    from trl import pack_dataset
-
-    ids = [list(row.input_ids) for row in encoded(rows, tokenizer_of(work)).rows]
-    packed = len(pack_dataset(Dataset.from_dict({"input_ids": ids}), MOST_TOKENS, "bfd"))
-    wanted = -(-len(rows) // RECORDS_PER_STEP)
-    return min(range(1, packed + 1), key=lambda size: abs(-(-packed // size) - wanted))
-
-
-def common_arguments() -> dict[str, Any]:
-    """What is the same for every peer."""
-    return {
-        "num_train_epochs": 1,
-        "learning_rate": LEARNING_RATE,
-        "lr_scheduler_type": "linear",
-        "save_strategy": "no",
-        "report_to": [],
-        "use_cpu": True,
-        "seed": SEED,
-        "disable_tqdm": True,
-        "remove_unused_columns": False,
-    }
 
 
 if __name__ == "__main__":
