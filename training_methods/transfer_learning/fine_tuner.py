@@ -26,6 +26,7 @@ from shared_utils.model_utils import load_tokenizer, pick_device, set_seed, stop
 from shared_utils.processes import from_main, is_main_process, join
 from shared_utils.prompt_formats import encode_prompt
 from shared_utils.records import Record
+from shared_utils.training_utils import MetricsLogger
 from training_methods.transfer_learning.dataset import EncodedDataset, encode_dataset
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.launch import current_launch, may_skip_weights
@@ -43,7 +44,12 @@ from training_methods.transfer_learning.settings import (
     TrainingSettings,
 )
 from training_methods.transfer_learning.token_range import check_token_ids
-from training_methods.transfer_learning.training_arguments import records_of_run, total_steps, training_arguments
+from training_methods.transfer_learning.training_arguments import (
+    RunSettings,
+    records_of_run,
+    total_steps,
+    training_arguments,
+)
 
 BYTES_PER_TRAINED_PARAMETER = 12  # a float32 weight and the two moments of AdamW, as a checkpoint holds them
 
@@ -156,74 +162,100 @@ class FineTuner(ABC):
             TrainingError: the loss was not finite, or the memory did not suffice.
             LLMToolkitError: the disk is too full for the checkpoints.
         """
-        training = training or TrainingSettings()
-        checkpoint = checkpoint or CheckpointSettings()
-        early_stopping = early_stopping or EarlyStoppingSettings()
-        evaluation = evaluation or InRunEvaluationSettings()
+        settings = RunSettings(
+            training or TrainingSettings(),
+            checkpoint or CheckpointSettings(),
+            early_stopping or EarlyStoppingSettings(),
+            evaluation or InRunEvaluationSettings(),
+            logging or LoggingSettings(),
+        )
         for dataset in (train_dataset, eval_dataset):
             check_token_ids(self.model, dataset, self.model_name)
         run_dir = Path(output_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
-        from_main(lambda: self._check_disk(run_dir, checkpoint.max_checkpoints))
-        stop = StopOnSignal()
-        metrics = metrics_logger(run_dir, logging or LoggingSettings(), resume_from)
-        callbacks: list[TrainerCallback] = [stop]
-        if show_progress:
-            callbacks.append(ReportProgress(show_progress, lambda: trainer.tokens_now))
-        if eval_dataset is not None and early_stopping.patience:
-            callbacks.append(EarlyStoppingCallback(early_stopping.patience, early_stopping.min_delta))
-        can_reply = is_main_process() and not current_launch().divides_weights  # the others wait meanwhile
-        if eval_dataset is not None and evaluation.generate_samples and can_reply:
-            callbacks.append(
-                WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, evaluation.num_samples)
-            )
+        from_main(lambda: self._check_disk(run_dir, settings.checkpoint.max_checkpoints))
         self._ensure_sound()
-        precision = self.use_precision(stored_precision(resume_from) or training.precision)
+        stop, metrics = StopOnSignal(), metrics_logger(run_dir, settings.logging, resume_from)
+        precision = self.use_precision(stored_precision(resume_from) or settings.training.precision)
+        trainer = self._trainer(run_dir, settings, precision, train_dataset, eval_dataset, metrics)
+        for callback in (stop, *self._callbacks(run_dir, settings, eval_dataset)):
+            trainer.add_callback(callback)
+        if show_progress:
+            trainer.add_callback(ReportProgress(show_progress, lambda: trainer.tokens_now))
+        self._before_training(trainer)
+        with stop, metrics:
+            trainer.mean_train_loss = trainer.train_from(resume_from)
+        self.stopped_by = stop.signal_number
+        if self.stopped_by is None and settings.early_stopping.restore_best_weights:
+            trainer.restore_best()
+        if trainer.launch.divides_weights:
+            self.whole_weights = self._gathered_weights(trainer)
+        self.model.eval()
+        return trainer
+
+    def _callbacks(
+        self, run_dir: Path, settings: RunSettings, eval_dataset: EncodedDataset | None
+    ) -> list[TrainerCallback]:
+        """What happens at evaluations: the run may end, and replies are written."""
+        callbacks: list[TrainerCallback] = []
+        if eval_dataset is None:
+            return callbacks
+        if settings.early_stopping.patience:
+            callbacks.append(EarlyStoppingCallback(settings.early_stopping.patience, settings.early_stopping.min_delta))
+        can_reply = is_main_process() and not current_launch().divides_weights  # the others wait meanwhile
+        if settings.evaluation.generate_samples and can_reply:
+            samples = settings.evaluation.num_samples
+            callbacks.append(WriteSampleReplies(self.tokenizer, self.reply_to_ids, eval_dataset, run_dir, samples))
+        return callbacks
+
+    def _trainer(
+        self,
+        run_dir: Path,
+        settings: RunSettings,
+        precision: Precision,
+        train_dataset: EncodedDataset,
+        eval_dataset: EncodedDataset | None,
+        metrics: MetricsLogger,
+    ) -> RunTrainer:
+        training = settings.training
         step = self.step_for(training, precision)
         for note in step.notes:
             log.getLogger(__name__).info(note)
         self.objective.prepare(step, train_dataset, records_of_run(len(train_dataset), training, self.seed))
+        arguments = training_arguments(
+            run_dir,
+            settings,
+            precision,
+            total_steps(len(train_dataset), training),
+            eval_dataset is not None,
+            self.device,
+            self.seed,
+            self._has_frozen_base(),
+            may_skip_weights(self.model.config),
+        )
         trainer = RunTrainer(
             model=self.model,
             objective=self.objective,
             fast_step=step,
             precision=precision,
-            args=training_arguments(
-                run_dir,
-                training,
-                precision,
-                checkpoint,
-                evaluation,
-                total_steps(len(train_dataset), training),
-                eval_dataset is not None,
-                self.device,
-                self.seed,
-                self._has_frozen_base(),
-                may_skip_weights(self.model.config),
-            ),
+            args=arguments,
             tokenizer=self.tokenizer,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            callbacks=callbacks,
             metrics=metrics,
-            max_eval_batches=evaluation.eval_steps,
-            max_checkpoints=checkpoint.max_checkpoints,
-            save_best_only=checkpoint.save_best_only,
+            max_eval_batches=settings.evaluation.eval_steps,
+            max_checkpoints=settings.checkpoint.max_checkpoints,
+            save_best_only=settings.checkpoint.save_best_only,
         )
         trainer.remove_callback(PrinterCallback)  # stdout belongs to the result
-        self._before_training(trainer)
-        with stop, metrics:
-            trainer.mean_train_loss = trainer.train_from(resume_from)
-        self.stopped_by = stop.signal_number
-        if self.stopped_by is None and early_stopping.restore_best_weights:
-            trainer.restore_best()
-        if trainer.launch.divides_weights:
-            whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-            tied = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
-            tied -= {name for name, _ in self.model.named_parameters()}
-            self.whole_weights = {name: weight for name, weight in (whole or {}).items() if name not in tied}
-        self.model.eval()
         return trainer
+
+    def _gathered_weights(self, trainer: RunTrainer) -> dict[str, torch.Tensor]:
+        """The weights that a launch divided, put together again; tied ones under one name."""
+        whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+        tied = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        tied -= {name for name, _ in self.model.named_parameters()}
+        return {name: weight for name, weight in (whole or {}).items() if name not in tied}
 
     def use_precision(self, precision: Precision) -> Precision:
         """Choose the number format of training, and bring the weights that are not trained into it.

@@ -20,7 +20,6 @@ import torch
 from transformers import (
     EarlyStoppingCallback,
     Trainer,
-    TrainerCallback,
     TrainerControl,
     TrainingArguments,
 )
@@ -79,7 +78,6 @@ class RunTrainer(Trainer):
         precision: str,
         train_dataset: EncodedDataset,
         eval_dataset: EncodedDataset | None,
-        callbacks: list[TrainerCallback],
         metrics: MetricsLogger,
         max_eval_batches: int | None,
         max_checkpoints: int,
@@ -111,7 +109,7 @@ class RunTrainer(Trainer):
             eval_dataset=eval_dataset,
             processing_class=tokenizer,
             data_collator=objective.collate,
-            callbacks=[*callbacks, FollowRun(self.restore_loss_log, self.start_epoch)],
+            callbacks=[FollowRun(self.restore_loss_log, self.start_epoch)],
         )
 
     # ---- order of the records ---------------------------------------------------------------------

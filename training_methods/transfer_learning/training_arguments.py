@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,7 +16,9 @@ from training_methods.transfer_learning.dataset import RandomOrderSampler
 from training_methods.transfer_learning.precision import Precision
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
+    EarlyStoppingSettings,
     InRunEvaluationSettings,
+    LoggingSettings,
     TrainingSettings,
 )
 
@@ -25,12 +28,21 @@ EVALUATIONS_PER_RUN = 10
 LOG_LINES_PER_RUN = 10
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """The sections of the settings that one training follows."""
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+    early_stopping: EarlyStoppingSettings = field(default_factory=EarlyStoppingSettings)
+    evaluation: InRunEvaluationSettings = field(default_factory=InRunEvaluationSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+
+
 def training_arguments(
     run_dir: Path,
-    training: TrainingSettings,
+    settings: RunSettings,
     precision: Precision,
-    checkpoint: CheckpointSettings,
-    evaluation: InRunEvaluationSettings,
     steps: int,
     evaluates: bool,
     device: torch.device,
@@ -42,12 +54,15 @@ def training_arguments(
 
     Args:
         run_dir: the run folder.
+        settings: what was asked for.
         precision: the number format that was chosen.
         steps: optimizer steps of the whole run.
         evaluates: whether there are held-out records.
         has_frozen_base: most weights are not trained; they are in the chosen format already.
         may_skip_weights: a pass may leave trained weights out, as with experts; DDP then looks for them each time.
     """
+    training = settings.training
+    evaluation_steps = min(settings.evaluation.eval_frequency, max(1, math.ceil(steps / EVALUATIONS_PER_RUN)))
     return TrainingArguments(
         output_dir=str(run_dir),
         num_train_epochs=training.num_train_epochs,
@@ -68,9 +83,9 @@ def training_arguments(
         logging_nan_inf_filter=False,
         logging_first_step=True,
         save_strategy="steps",
-        save_steps=save_interval(training, checkpoint, steps),
+        save_steps=save_interval(training, settings.checkpoint, steps),
         eval_strategy="steps" if evaluates else "no",
-        eval_steps=min(evaluation.eval_frequency, max(1, math.ceil(steps / EVALUATIONS_PER_RUN))),
+        eval_steps=evaluation_steps,
         metric_for_best_model="eval_loss" if evaluates else None,
         greater_is_better=False,
         restore_callback_states_from_checkpoint=True,
