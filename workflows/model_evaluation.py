@@ -19,7 +19,7 @@ def measure_model(
     console: Console,
     *,
     chat_template: str | None,
-    new_tokens: Sequence[str] = (),
+    new_tokens: Sequence[str],
     device: str,
     seed: int,
     data_name: str,

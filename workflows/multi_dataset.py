@@ -218,13 +218,15 @@ class MultiDatasetPipeline:
         return fine_tune(request, self.console)
 
     def _measure(self, name: str, model: str, records: Sequence[Record]) -> dict[str, Any]:
+        settings = self.config.training().settings
         return measure_model(
             model,
             records,
             self.config.evaluation,
             self.run_dir / "evaluation" / name,
             self.console,
-            chat_template=self.config.training().settings.training.chat_template,
+            chat_template=settings.training.chat_template,
+            new_tokens=settings.new_tokens,
             device=self.config.device,
             seed=self.config.seed,
             data_name=str(self.run_dir / "data"),

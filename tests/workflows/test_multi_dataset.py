@@ -155,6 +155,13 @@ def test_plain_texts_without_anything_held_out_are_trained_on_and_not_asked(conf
     assert (results.model_path / "adapter_model.safetensors").is_file()
 
 
+def test_the_base_is_measured_with_the_tokens_that_training_adds(config):
+    """A training that changes nothing measurable leaves both with one perplexity, if they read the same tokens."""
+    settings = {**config.settings, "new_tokens": ["up"]}  # stands in every answer
+    results = MultiDatasetPipeline(replace(config, settings=settings, learning_rate=1e-12)).run_pipeline()
+    assert results.tuned["perplexity"]["value"] == pytest.approx(results.base["perplexity"]["value"], rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
