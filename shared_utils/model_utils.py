@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,20 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 # transformers 5.23 with peft 0.21: peft still reads an attribute that transformers has renamed.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+
+
+def respect_thread_limit() -> None:
+    """Let torch have no more threads than OMP_THREAD_LIMIT allows.
+
+    oneDNN (of torch 2.13) divides a product in bfloat16 among as many threads as torch has; what falls to a thread
+    that the limit keeps from starting is never computed, and without an error a part of the result is old memory.
+    """
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    if limit.isdecimal() and 0 < int(limit) < torch.get_num_threads():
+        torch.set_num_threads(int(limit))
+
+
+respect_thread_limit()
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,7 @@ MOST_PIXELS = 40_000_000  # of one page; larger ones are drawn smaller
 LEAST_CONFIDENCE = 30  # percent; words below are marks on the paper
 SECONDS_PER_PAGE = 120
 NAME = "tesseract"
+THREAD_LIMIT = "OMP_THREAD_LIMIT"
 
 
 class RecognisedText(NamedTuple):
@@ -57,15 +60,27 @@ class TesseractReader:
         """The page with this index, counted from 0."""
         import pytesseract
 
-        # Files are shared out among processes already; threads on top would only compete.
-        os.environ.setdefault("OMP_THREAD_LIMIT", "1")
-        found = pytesseract.image_to_data(
-            _picture(path, index),
-            lang=self._language,
-            timeout=SECONDS_PER_PAGE,
-            output_type=pytesseract.Output.DICT,
-        )
+        picture = _picture(path, index)
+        with _one_thread():
+            found = pytesseract.image_to_data(
+                picture, lang=self._language, timeout=SECONDS_PER_PAGE, output_type=pytesseract.Output.DICT
+            )
         return _text_of(found)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let programs that are started meanwhile have one thread: files are shared out among processes already.
+
+    The limit must not stay: torch, loaded under it, would train on parts of matrices that were never computed.
+    """
+    before = os.environ.get(THREAD_LIMIT)
+    os.environ.setdefault(THREAD_LIMIT, "1")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[THREAD_LIMIT]
 
 
 @lru_cache(maxsize=1)

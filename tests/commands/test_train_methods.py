@@ -23,7 +23,6 @@ def words(command, model, records, run_dir):
     )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_qlora_tells_the_memory_and_merges_into_the_full_base(run_command, tiny_model, records_file, tmp_path):
     result = run_command(*words("train-qlora", tiny_model, records_file, tmp_path / "run"), "--merge")
     assert result.code == 0, result.err

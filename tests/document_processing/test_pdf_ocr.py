@@ -1,5 +1,6 @@
 """Pages that are pictures: told, and read with --ocr where Tesseract is installed."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -35,6 +36,18 @@ def test_pages_without_text_are_counted_and_the_way_to_read_them_told(scan):
     (document,) = PDFParser().parse(scan)
     assert document["metadata"]["pages_without_text"] == 1
     assert "no text on 1 page of 2 (2); scans need --ocr" in document["metadata"]["warnings"][0]
+
+
+@needs_tesseract
+def test_the_thread_limit_of_ocr_is_not_left_to_others(scan, monkeypatch):
+    """torch, loaded under it in this process or a child, would compute parts of its products only."""
+    pytest.importorskip("pytesseract")
+    monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
+    PDFParser(ocr=True).parse(scan)
+    assert "OMP_THREAD_LIMIT" not in os.environ
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "2")
+    PDFParser(ocr=True).parse(scan)
+    assert os.environ["OMP_THREAD_LIMIT"] == "2"
 
 
 @needs_tesseract

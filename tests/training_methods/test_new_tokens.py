@@ -50,7 +50,7 @@ def logits(model, tuner):
         return model(input_ids=ids).logits
 
 
-@pytest.mark.parametrize("kind", [lora, pytest.param(qlora, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", [lora, qlora])
 def test_only_the_rows_of_new_tokens_are_trained_and_they_are_saved_and_merged(base, tmp_path, kind):
     tuner = kind(base, new_tokens=NEW)
     plain = load_model(str(base), "cpu")
@@ -81,7 +81,7 @@ def test_only_the_rows_of_new_tokens_are_trained_and_they_are_saved_and_merged(b
     assert all(file.stat().st_size < old.numel() * 4 for file in files)  # no table of all tokens is written
 
 
-@pytest.mark.parametrize("kind", [lora, pytest.param(qlora, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", [lora, qlora])
 def test_the_fast_step_takes_the_loss_with_the_rows_as_they_are_now(base, tmp_path, kind):
     """After training, loss and gradients are those of the model's own logits."""
     tuner = kind(base, new_tokens=NEW)

@@ -96,9 +96,6 @@ class FineTuner(ABC):
     def _save_weights(self, folder: Path) -> None:
         """Write the trained weights into a folder."""
 
-    def _ensure_sound(self) -> None:  # noqa: B027  # only a quantised base has been seen to need it
-        """Build the model again where it gives no numbers."""
-
     def _before_training(self, trainer: Trainer) -> None:  # noqa: B027  # most ways have nothing to add
         """A last word on the trainer, for example on its optimizer."""
 
@@ -174,7 +171,6 @@ class FineTuner(ABC):
         run_dir = Path(output_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         from_main(lambda: self._check_disk(run_dir, settings.checkpoint.max_checkpoints))
-        self._ensure_sound()
         stop, metrics = StopOnSignal(), metrics_logger(run_dir, settings.logging, resume_from)
         precision = self.use_precision(stored_precision(resume_from) or settings.training.precision)
         trainer = self._trainer(run_dir, settings, precision, train_dataset, eval_dataset, metrics)

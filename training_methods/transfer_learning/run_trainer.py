@@ -45,7 +45,6 @@ from training_methods.transfer_learning.run_callbacks import FollowRun
 from training_methods.transfer_learning.run_errors import in_our_words, save_error
 from training_methods.transfer_learning.run_metrics import METRICS_NAME, cut_metrics, peak_memory_bytes
 from training_methods.transfer_learning.sample_replies import SAMPLES_NAME
-from training_methods.transfer_learning.second_try import SecondTry
 from training_methods.transfer_learning.step_shares import StepShares, share_loader
 
 STATE_NAME = "toolkit_state.json"
@@ -88,7 +87,6 @@ class RunTrainer(Trainer):
         self.held_out = eval_dataset
         self.objective = objective
         self.fast_step = fast_step
-        self._second_try = SecondTry(model)
         self.precision = precision
         self.metrics = metrics
         self.max_eval_batches = max_eval_batches
@@ -160,7 +158,7 @@ class RunTrainer(Trainer):
         if callable(getattr(self.optimizer, "train", None)):
             self.optimizer.train()
         ready = self._prepare_inputs(inputs)
-        loss = self._second_try(lambda: self._passes(model, ready, num_items_in_batch), self.state.global_step + 1)
+        loss = self._passes(model, ready, num_items_in_batch)
         self._check_finite(float(loss), indices)
         return loss
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
@@ -11,15 +10,13 @@ from peft import prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from shared_utils.errors import missing_package
-from shared_utils.model_utils import load_base_model, set_seed
+from shared_utils.model_utils import load_base_model
 from shared_utils.settings import checked
 from training_methods.transfer_learning.fine_tuner import FineTuner
 from training_methods.transfer_learning.launch import current_launch
 from training_methods.transfer_learning.models.four_bit import correct_scales, keep_differentiable
 from training_methods.transfer_learning.models.lora_model import ALL_LINEAR, LoRAFineTuner
 from training_methods.transfer_learning.settings import QLoRASettings
-
-logger = logging.getLogger(__name__)
 
 
 class QLoRAFineTuner(LoRAFineTuner):
@@ -97,19 +94,6 @@ class QLoRAFineTuner(LoRAFineTuner):
         )
 
     def _build_model(self) -> PreTrainedModel:
-        model = self._quantised_with_adapter()
-        if self.device.type == "cpu" and not gives_numbers(model):
-            # Seen about once in hundreds of runs, under load; see `second_try.py`.
-            logger.warning("the base in 4 bits gave no numbers; it is loaded and quantised once more")
-            set_seed(self.seed)
-            model = self._quantised_with_adapter()
-        return model
-
-    def _ensure_sound(self) -> None:
-        if self.device.type == "cpu" and not gives_numbers(self.model):
-            self.model = self._build_model()
-
-    def _quantised_with_adapter(self) -> PreTrainedModel:
         chosen = self.settings.quantization
         if chosen.load_in_4bit:
             correct_scales()
@@ -141,17 +125,6 @@ class QLoRAFineTuner(LoRAFineTuner):
     def memory(self) -> dict[str, int]:
         """Bytes by part: weights as they are held, scales of the blocks included, gradients and optimizer."""
         return {**super().memory(), "weights": sum(bytes_of(weight) for weight in self.model.parameters())}
-
-
-@torch.no_grad()
-def gives_numbers(model: torch.nn.Module) -> bool:
-    """Whether the logits of a short text are numbers."""
-    was_training = model.training
-    model.eval()
-    weight = next(model.parameters())
-    logits = model(input_ids=torch.arange(6, device=weight.device)[None], use_cache=False).logits
-    model.train(was_training)
-    return bool(torch.isfinite(logits).all())
 
 
 def storage_of(compute_dtype: str, divides_weights: bool) -> torch.dtype:
