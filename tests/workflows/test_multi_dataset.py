@@ -157,7 +157,7 @@ def test_plain_texts_without_anything_held_out_are_trained_on_and_not_asked(conf
 
 def test_the_base_is_measured_with_the_tokens_that_training_adds(config):
     """A training that changes nothing measurable leaves both with one perplexity, if they read the same tokens."""
-    settings = {**config.settings, "new_tokens": ["up"]}  # stands in every answer
+    settings = {**config.settings, "new_tokens": ["bfs"]}  # stands in many answers
     results = MultiDatasetPipeline(replace(config, settings=settings, learning_rate=1e-12)).run_pipeline()
     assert results.tuned["perplexity"]["value"] == pytest.approx(results.base["perplexity"]["value"], rel=1e-4)
 
