@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from shared_utils.word_cache import WordCache, encodings
+
 _FIRST_UNUSED_CODE_POINT = 0xF0000  # start of a private-use plane of Unicode
 _ANCHOR = "\ue000"  # a private-use letter: nothing merges with it
 
@@ -40,6 +42,7 @@ class ControlText:
         self.ids = {token: int(tokenizer.convert_tokens_to_ids(token)) for token in self.tokens}
         self.pattern = re.compile("|".join(map(re.escape, self.tokens)) or r"(?!)")
         self._backend: Any = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+        self._words = {split_control: WordCache(self._backend, split_control) for split_control in (False, True)}
         # Tokenizers of the SentencePiece kind put a space before a text, which must not happen in its middle.
         self._anchor_ids = self._encode([_ANCHOR], split_control=True)[0]
         anchored = self._encode([_ANCHOR + "x"], split_control=True)[0]
@@ -111,12 +114,9 @@ class ControlText:
                 list(encode(text, add_special_tokens=around, split_special_tokens=split_control)["input_ids"])
                 for text in texts
             ]
-        # The library's own calls leave their settings behind in the backend.
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        self._backend.encode_special_tokens = split_control
-        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=around)
-        return [one.ids for one in encoded]
+        if not around:
+            return self._words[split_control].encode(texts)
+        return [one.ids for one in encodings(self._backend, texts, split_control=split_control, around=True)]
 
     def _spaces_after_control(self) -> bool:
         if not self.tokens:
