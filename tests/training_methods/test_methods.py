@@ -286,6 +286,16 @@ def test_a_resumed_run_is_bit_for_bit_one_never_stopped(tiny_model, tmp_path, ma
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("kind", [lora, qlora, lambda model: FullFineTuner(str(model), device="cpu", seed=3)])
+def test_bfloat16_learns_what_float32_learns(tiny_model, tmp_path, kind):
+    losses = []
+    for precision in ("float32", "bf16"):
+        tuner = kind(tiny_model)
+        train(tuner, tmp_path / precision, precision=precision)
+        losses.append(loss_of(tuner.model, tuner))
+    assert losses[1] == pytest.approx(losses[0], rel=2e-2)
+
+
 @pytest.mark.parametrize("make", [LoRAFineTuner, QLoRAFineTuner, FullFineTuner])
 def test_an_adapter_is_no_base(tiny_model, tmp_path, make):
     lora(tiny_model).save(tmp_path / "adapter")

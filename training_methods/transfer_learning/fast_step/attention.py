@@ -79,8 +79,22 @@ def packed_attention(
     if softcap is not None:
         raise ValueError("attention with a cap is not known here")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    query, key, value = (_in_autocast_format(one) for one in (query, key, value))
+    with torch.autocast(query.device.type, enabled=False):
+        return _attend(query, key, value, scale, dropout, sliding_window), None
+
+
+def _in_autocast_format(tensor: Tensor) -> Tensor:
+    """Autocast leaves queries and keys in float32 where they were turned, beside values in 16 bits."""
+    device = tensor.device.type
+    return tensor.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else tensor
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float, sliding_window: int | None
+) -> Tensor:
     if query.device.type != "cpu":
-        return gpu_attention.attend(query, key, value, tuple(_lengths), scale, dropout, sliding_window), None
+        return gpu_attention.attend(query, key, value, tuple(_lengths), scale, dropout, sliding_window)
     parts = zip(query.split(_lengths, dim=2), key.split(_lengths, dim=2), value.split(_lengths, dim=2), strict=True)
     outputs: list[Tensor] = []
     for queries, keys, values in parts:
@@ -88,7 +102,7 @@ def packed_attention(
             outputs.append(_RecordAttention.apply(queries[0], keys[0], values[0], scale, sliding_window)[None])
         else:
             outputs.append(_library_attention(queries, keys, values, scale, dropout, sliding_window))
-    return torch.cat(outputs, dim=1), None
+    return torch.cat(outputs, dim=1)
 
 
 class _RecordAttention(torch.autograd.Function):
