@@ -69,6 +69,16 @@ class Game:
         "patience", "score", "size", "steps",
     )  # fmt: skip
 
+    body: deque[int]
+    blocked: bytearray
+    direction: int
+    apple: int
+    score: int
+    steps: int
+    hungry: int
+    invalid: int
+    end: End
+
     def __init__(
         self,
         size: int = 10,
@@ -176,7 +186,7 @@ class Game:
             self.blocked[cell] = 1
         self.direction = self.deltas.index(cells[-1] - cells[-2])
         self.score = self.steps = self.hungry = self.invalid = 0
-        self.end: End = ""
+        self.end = ""
 
     def _drawn_apple(self) -> int:
         """One of the free cells, which are numbered row by row; every implementation draws from this order."""

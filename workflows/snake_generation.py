@@ -96,7 +96,7 @@ class _Jobs:
     def play(self, advance: Callable[[int], None]) -> dict[str, list[dict[str, Any]]]:
         """Algorithm -> the result of each of its games."""
         portions = [(algorithm, first) for algorithm in self._plan.algorithms for first in self._firsts()]
-        todo = []
+        todo: list[dict[str, Any]] = []
         for algorithm, first in portions:
             if self._path(algorithm, first, "json").exists():
                 advance(self._last(first) - first)

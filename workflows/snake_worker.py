@@ -49,10 +49,8 @@ def answer_to(job: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]
     share, index, records = Share(**job["share"]), 0, 0
     with atomic_writer(Path(job["path"])) as file:
         for number, steps in zip(numbers, job["steps"], strict=True):
-            start = index
-            for line in record_lines(
-                algorithm, board, seed, number, lambda step, start=start: share.takes(start + step)
-            ):
+            takes = Share(share.first + index, share.taken, share.total).takes
+            for line in record_lines(algorithm, board, seed, number, takes):
                 file.write(line)
                 records += 1
             index += steps
