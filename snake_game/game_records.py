@@ -19,16 +19,6 @@ _to_json = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 @dataclass(frozen=True)
-class GameResult:
-    """How a game went."""
-
-    score: int
-    steps: int
-    end: str
-    invalid: int = 0
-
-
-@dataclass(frozen=True)
 class Share:
     """Which of a row of records are written: `taken` of `total`, evenly spread; `first` is the number of the first."""
 
@@ -46,16 +36,6 @@ def new_game(algorithm: str, board: int, seed: int, number: int) -> tuple[Game, 
     """Game number `number` of a heuristic and its player; the same whenever and wherever it is played."""
     name = f"{algorithm}:{board}:{seed}:{number}"
     return Game(board, name), make_heuristic(algorithm, name)
-
-
-def play(game: Game, player: Player) -> GameResult:
-    """Play to the end. A move that is none is counted as invalid, and the snake goes straight on."""
-    unclear = 0
-    while not game.end:
-        direction = player.choose(game).direction
-        unclear += direction is None
-        game.step(game.direction if direction is None else direction)
-    return GameResult(game.score, game.steps, game.end, game.invalid + unclear)
 
 
 def record_lines(algorithm: str, board: int, seed: int, number: int, takes: Callable[[int], bool]) -> Iterator[str]:

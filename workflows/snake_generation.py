@@ -114,7 +114,7 @@ class _Jobs:
         self, results: dict[str, list[dict[str, Any]]], taken: dict[str, int], advance: Callable[[int], None]
     ) -> None:
         """Write the records of all portions that are not written yet."""
-        todo = []
+        todo: list[dict[str, Any]] = []
         for algorithm, games in results.items():
             steps = [game["steps"] for game in games]
             for first in self._firsts():

@@ -16,7 +16,8 @@ from typing import Any
 
 from shared_utils.errors import LLMToolkitError
 from shared_utils.file_utils import atomic_writer
-from snake_game.game_records import Share, new_game, play, record_lines
+from snake_game.game_records import Share, new_game, record_lines
+from snake_game.matches import play
 
 
 def main() -> None:
