@@ -21,10 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from snake_game.game import Game
-from snake_game.game_records import new_game, record_lines
-from snake_game.heuristics import HEURISTICS
-from snake_game.matches import play
+from snake_game.game import Game  # noqa: E402
+from snake_game.game_records import new_game, record_lines  # noqa: E402
+from snake_game.heuristics import HEURISTICS  # noqa: E402
+from snake_game.matches import play  # noqa: E402
 
 RECORDS = 20_000
 VECTOR_STEPS = 200_000

@@ -174,10 +174,13 @@ def _contestant(name: str, config: ToolkitConfig, console: Console, new_tokens: 
     """Who is meant by a name: a heuristic, the run folder of an agent, or a language model."""
     from commands.model_argument import naming_known_models, resolve_model
     from shared_utils.errors import LLMToolkitError
+    from workflows.snake_agents import agent, is_agent
     from workflows.snake_players import MOVE_TOKENS, heuristic, is_heuristic, language_model
 
     if is_heuristic(name):
         return heuristic(name)
+    if is_agent(name):
+        return agent(name, config.snake.board)
     try:
         place = resolve_model(name, config, console)
     except LLMToolkitError as error:

@@ -62,7 +62,8 @@ class SnakeEnv(gymnasium.Env[Any, np.int64]):
 
     Args:
         board: cells a side, 4 to 32.
-        observation: grid (4 planes), features (18 numbers) or text; see `observations.py`.
+        observation: grid (4 planes), cells (the same in a row, for networks without convolution), features (18 numbers)
+            or text; see `observations.py`.
         patience: steps without an apple after which the game is given up; None takes twice the cells of the board.
         render_mode: ansi (text), rgb_array (a picture) or None.
 

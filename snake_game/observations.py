@@ -1,4 +1,4 @@
-"""What an agent sees, for many games at once: a grid, a row of features, or the legal moves.
+"""What an agent sees, for many games at once: a grid, its cells in a row, a few features, or the legal moves.
 
 A game is seen as `remaining`: for each cell, wall included, in how many steps the snake has left it if it eats nothing
 on the way; 0 for a free cell, `WALL` for the wall. 1 is the tail, which is gone when the head arrives. Cells are
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from snake_game.board_text import INSTRUCTION, question
 from snake_game.game import LARGEST_BOARD, Game
 
-Kind = Literal["grid", "features", "text"]
+Kind = Literal["grid", "cells", "features", "text"]
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.intp]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -52,6 +52,8 @@ def observation_space(kind: Kind, board: int) -> spaces.Space[object]:
     """The space of one observation."""
     if kind == "grid":
         return spaces.Box(0.0, 1.0, (len(CHANNELS), board, board), np.float32)
+    if kind == "cells":
+        return spaces.Box(0.0, 1.0, (len(CHANNELS) * board * board,), np.float32)
     if kind == "features":
         return spaces.Box(-1.0, 1.0, (FEATURES,), np.float32)
     return spaces.Text(2 * LARGEST_BOARD**2 + 200, charset=TEXT_CHARACTERS)
@@ -61,8 +63,7 @@ def observe(game: Game, kind: Kind) -> Floats | str:
     """The observation of one game, as the environments give it."""
     if kind == "text":
         return question(game)
-    views = {"grid": grid, "features": features}
-    return views[kind](position_of(game), game.size)[0]
+    return view(position_of(game), game.size, kind)[0]
 
 
 def action_mask(game: Game) -> Bools:
@@ -78,6 +79,14 @@ def position_of(game: Game) -> Positions:
     head, tail, apple, direction, length = (np.array([cell], np.intp) for cell in cells)
     hunger = np.array([game.hungry / game.patience], np.float32)
     return Positions(remaining[None], head, tail, apple, direction, length, hunger)
+
+
+def view(positions: Positions, board: int, kind: Kind) -> Floats:
+    """What is seen of N games, as grid, cells or features; the first axis is the game."""
+    if kind == "features":
+        return features(positions, board)
+    planes = grid(positions, board)
+    return planes if kind == "grid" else planes.reshape(len(planes), -1)
 
 
 def grid(positions: Positions, board: int) -> Floats:

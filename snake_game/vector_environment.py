@@ -26,10 +26,9 @@ from snake_game.observations import (
     Kind,
     Positions,
     deltas,
-    features,
-    grid,
     legal,
     observation_space,
+    view,
 )
 
 _AUTORESET = {mode.value: mode for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)}
@@ -74,7 +73,7 @@ class SnakeVectorEnv(VectorEnv[Any, Any, Any]):
         check_arguments(board, observation, patience)
         if observation == "text":
             raise ConfigurationError(
-                f"{ID}: many games at once are seen as grid or features",
+                f"{ID}: many games at once are seen as grid, cells or features",
                 hint='for text pass vectorization_mode="sync"',
             )
         mode = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
@@ -108,7 +107,7 @@ class SnakeVectorEnv(VectorEnv[Any, Any, Any]):
             self._begin(index)
         self._has_ended[:] = False
         positions = self._positions()
-        return self._observe(positions), self._infos(positions)
+        return view(positions, self._board, self._kind), self._infos(positions)
 
     def step(self, actions: NDArray[np.int64]) -> tuple[Floats, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
         """Move every snake one cell."""
@@ -124,7 +123,13 @@ class SnakeVectorEnv(VectorEnv[Any, Any, Any]):
                 self._begin(index)
             self._has_ended = np.zeros(self.num_envs, np.bool_)
         positions = self._positions()
-        return self._observe(positions), reward, terminated, truncated, {**finals, **self._infos(positions)}
+        return (
+            view(positions, self._board, self._kind),
+            reward,
+            terminated,
+            truncated,
+            {**finals, **self._infos(positions)},
+        )
 
     def _make_state(self, count: int, cells: int) -> None:
         self._leaves = np.zeros((count, cells), np.int32)  # the moment at which the snake has left each cell
@@ -196,9 +201,6 @@ class SnakeVectorEnv(VectorEnv[Any, Any, Any]):
             (self._hungry / self._start.patience).astype(np.float32),
         )
 
-    def _observe(self, positions: Positions) -> Floats:
-        return grid(positions, self._board) if self._kind == "grid" else features(positions, self._board)
-
     def _infos(self, positions: Positions) -> dict[str, Any]:
         values = {
             "action_mask": legal(positions, self._board),
@@ -213,7 +215,7 @@ class SnakeVectorEnv(VectorEnv[Any, Any, Any]):
     def _finals(self, ended: Bools) -> dict[str, Any]:
         """`final_obs` and `final_info` of the games that have ended, None and 0 for the others."""
         positions = self._positions()
-        observations = self._observe(positions)
+        observations = view(positions, self._board, self._kind)
         final_obs: NDArray[np.object_] = np.full(self.num_envs, None, dtype=object)
         for index in np.flatnonzero(ended):
             final_obs[index] = observations[index]

@@ -125,8 +125,8 @@ class _Jobs:
                 share = Share(sum(steps[:first]), taken[algorithm], sum(steps))
                 job = {"algorithm": algorithm, "first": first, "last": last, "path": str(path.resolve())}
                 todo.append({**job, "share": asdict(share), "steps": steps[first:last]})
-        for job, _ in self._answers(todo):
-            advance(job["last"] - job["first"])
+        for done, _ in self._answers(todo):
+            advance(done["last"] - done["first"])
 
     def record_parts(self, algorithm: str) -> list[Path]:
         """The written portions of an algorithm, in the order of the games."""
