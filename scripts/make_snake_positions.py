@@ -27,9 +27,9 @@ PLAYERS = ("bfs", "astar", "dfs", "hamiltonian", "greedy")
 def positions(board: int, wanted: int, seed: int) -> Iterator[dict[str, Any]]:
     """Positions in which at least one legal move is right and at least one is wrong."""
     draw = random.Random(f"positions:{board}:{seed}")
-    found = 0
+    found: set[tuple[tuple[int, ...], int]] = set()
     for number in count():
-        if found == wanted:
+        if len(found) == wanted:
             return
         name = PLAYERS[number % len(PLAYERS)]
         game, player = Game(board, draw.randrange(2**32)), make_heuristic(name)
@@ -37,9 +37,10 @@ def positions(board: int, wanted: int, seed: int) -> Iterator[dict[str, Any]]:
         while not game.end and game.steps < stop:
             game.step(player.choose(game).direction or 0)
         right = set(shortest_moves(game)) | set(safe_moves(game))
-        if not game.end and right and set(game.legal_moves()) - right:
-            found += 1
-            yield as_row(f"{board}x{board}-{found:03}", game)
+        place = (tuple(game.body), game.apple)
+        if not game.end and place not in found and right and set(game.legal_moves()) - right:
+            found.add(place)
+            yield as_row(f"{board}x{board}-{len(found):03}", game)
 
 
 def main() -> int:

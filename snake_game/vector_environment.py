@@ -96,11 +96,7 @@ class SnakeVectorEnv(VectorEnv[Any, Any, Any]):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Floats, dict[str, Any]]:
         """Begin all games anew; a number seeds game i with that number + i."""
-        seeds = (
-            [None if seed is None else seed + index for index in range(self.num_envs)]
-            if not isinstance(seed, list)
-            else seed
-        )
+        seeds = _seeds(seed, self.num_envs)
         for index, one in enumerate(seeds):
             if one is not None or self._generators[index] is None:
                 self._generators[index] = seeding.np_random(one)[0]

@@ -52,6 +52,10 @@ class GenerationPlan:
         for algorithm in self.algorithms:
             make_heuristic(algorithm)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as JSON holds it."""
+        return {**asdict(self), "algorithms": list(self.algorithms)}
+
 
 def generate_records(plan: GenerationPlan, output: Path, workers: int | None, console: Console) -> dict[str, Any]:
     """Play, write, and give back the statistics; what an interrupted run has done is not done again.
@@ -73,7 +77,7 @@ def generate_records(plan: GenerationPlan, output: Path, workers: int | None, co
         if finished:
             console.info(f"{output} holds these games already; nothing is done again")
             return finished
-        write_json_atomic(output / PARTS / PLAN, asdict(plan))
+        write_json_atomic(output / PARTS / PLAN, plan.as_dict())
         jobs = _Jobs(plan, output / PARTS, workers or os.cpu_count() or 1)
         with console.progress(2 * plan.games * len(plan.algorithms), "snake generate") as progress:
             results = jobs.play(progress.advance)
@@ -81,7 +85,7 @@ def generate_records(plan: GenerationPlan, output: Path, workers: int | None, co
             jobs.write(results, taken, progress.advance)
         for algorithm in plan.algorithms:
             _join(jobs.record_parts(algorithm), output / f"heuristics-{algorithm}" / "records.jsonl")
-        statistics = {"plan": asdict(plan), "heuristics": _statistics(plan, results, taken)}
+        statistics = {"plan": plan.as_dict(), "heuristics": _statistics(plan, results, taken)}
         write_json_atomic(output / STATISTICS, statistics)
         shutil.rmtree(output / PARTS)
         return statistics
@@ -185,7 +189,7 @@ def _check_folder(plan: GenerationPlan, output: Path) -> dict[str, Any] | None:
                 f"{output} holds something else, for example {min(found)}", hint="choose a new or empty --output folder"
             )
         return None
-    now = json.loads(json.dumps(asdict(plan)))
+    now = plan.as_dict()
     changed = [key for key in now if earlier.get(key) != now[key]]
     if changed:
         was, now_is = earlier.get(changed[0]), now[changed[0]]
