@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from snake_game.board_text import board_text
-from snake_game.game import DIRECTIONS, Game
+from snake_game.game import Game
 from snake_game.matches import replay
 from snake_game.terminal import TerminalBoard
 from workflows.snake_evaluation import game_seed
@@ -49,7 +49,7 @@ class Show:
             self._directions.append(direction)
             game.step(direction)
             if terminal:
-                terminal.show(game, self._caption(game), f"{DIRECTIONS[game.direction]}: {reason}")
+                terminal.show(game, self._caption(game), reason)
         return {
             "score": game.score,
             "steps": game.steps,
