@@ -60,11 +60,14 @@ class LanguageModelPlayer:
         """The model's move in each game."""
         from evaluation.language_metrics import generate_answers
 
-        prompts: list[list[Message]] = [
-            [{"role": "user", "content": f"{INSTRUCTION}\n\n{question(game)}"}] for game in games
-        ]
+        prompts = [messages_about(game) for game in games]
         answers = generate_answers(self._model, self._tokenizer, prompts, self._max_new_tokens, self._batch_size)
         return [Move(parse_answer(text), " ".join(text.split())) for text in answers]
+
+
+def messages_about(game: Game) -> list[Message]:
+    """What a language model is asked about a position: what training reads from a record of it, but for the answer."""
+    return [{"role": "user", "content": f"{INSTRUCTION}\n\n{question(game)}"}]
 
 
 def heuristic(name: str) -> Contestant:
