@@ -10,6 +10,7 @@ from deployment.settings import SamplingSettings
 from document_processing.settings import DocumentProcessingSettings
 from evaluation.settings import ComparisonSettings
 from shared_utils.settings import Settings
+from snake_game.settings import SnakeSettings
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
     EarlyStoppingSettings,
@@ -54,4 +55,5 @@ class ToolkitConfig(Settings):
     early_stopping: EarlyStoppingSettings = Field(
         default_factory=EarlyStoppingSettings, description="when to stop because the held-out loss no longer falls"
     )
+    snake: SnakeSettings = Field(default_factory=SnakeSettings, description="games of Snake")
     chat: SamplingSettings = Field(default_factory=SamplingSettings, description="how a model answers")

@@ -23,6 +23,7 @@ LEVELS = {
     "evaluation": 2,
     "deployment": 2,
     "sample_world": 2,
+    "snake_game": 2,
     "starter_model": 2,
     "shared_utils": 1,
 }

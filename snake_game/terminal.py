@@ -1,0 +1,66 @@
+"""A game in the terminal: a coloured board that is drawn over and over in one place."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+from shared_utils.console import printable
+from snake_game.board_text import board_text
+from snake_game.game import Game
+
+_RESET = "\x1b[0m"
+_HEAD = "\x1b[30;102m"
+_BODY = ("\x1b[42m", "\x1b[48;5;28m")
+_APPLE = "\x1b[91m"
+_EYES = ("''", " :", "..", ": ")  # by direction; a cell is two characters wide, which makes it about square
+_APPLE_PICTURE = "()"
+
+
+class TerminalBoard:
+    """Shows a game step by step in one place of the terminal.
+
+    Args:
+        delay: seconds between two steps.
+        use_colours: without them the board is text, as language models see it.
+        out: the terminal.
+    """
+
+    def __init__(self, delay: float, use_colours: bool, out: TextIO = sys.stdout) -> None:
+        self._delay, self._use_colours, self._out = delay, use_colours, out
+        self._lines = 0
+
+    def show(self, game: Game, *below: str) -> None:
+        """Draw the board, with lines of text below it, over the one before."""
+        columns = shutil.get_terminal_size().columns
+        board = coloured_board(game) if self._use_colours else board_text(game)
+        text = [printable(line)[: columns - 1] for line in below]
+        lines = [*board.splitlines(), *text]
+        if self._lines:
+            self._out.write(f"\x1b[{self._lines}F")  # up to the first line of the last drawing
+            time.sleep(self._delay)
+        # What is left of a longer line or of more lines is erased.
+        self._out.write("".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+        self._out.flush()
+        self._lines = len(lines)
+
+
+def coloured_board(game: Game) -> str:
+    """The board in a frame, drawn with colours of the terminal."""
+    head = game.body[-1]
+    edge = "─" * (2 * game.size)
+    lines = [f"┌{edge}┐"]
+    for row in range(game.size):
+        cells = []
+        for column in range(game.size):
+            cell = game.cell(row, column)
+            if cell == head:
+                cells.append(f"{_HEAD}{_EYES[game.direction]}{_RESET}")
+            elif game.blocked[cell]:
+                cells.append(f"{_BODY[(row + column) % 2]}  {_RESET}")
+            else:
+                cells.append(f"{_APPLE}{_APPLE_PICTURE}{_RESET}" if cell == game.apple else " ·")
+        lines.append(f"│{''.join(cells)}│")
+    return "\n".join([*lines, f"└{edge}┘"])
