@@ -10,6 +10,7 @@ from deployment.settings import SamplingSettings
 from document_processing.settings import DocumentProcessingSettings
 from evaluation.settings import ComparisonSettings
 from shared_utils.settings import Settings
+from training_methods.reinforcement_learning.settings import ReinforcementLearningSettings
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
     EarlyStoppingSettings,
@@ -43,6 +44,9 @@ class ToolkitConfig(Settings):
     )
     transfer_learning: TransferLearningSettings = Field(
         default_factory=TransferLearningSettings, description="fine-tuning of language models"
+    )
+    reinforcement_learning: ReinforcementLearningSettings = Field(
+        default_factory=ReinforcementLearningSettings, description="agents that learn by acting"
     )
     logging: LoggingSettings = Field(
         default_factory=LoggingSettings, description="where the course of a run is recorded"
