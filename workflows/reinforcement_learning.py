@@ -151,6 +151,7 @@ class Run:
         cut_metrics_after(request.run_dir, self.loop.timesteps if self.resumed_from else -1)
         self.logger = metrics_logger(request.run_dir, request.logging, self.resumed_from)
         self._evaluators: dict[int, Any] = {}
+        self._learnt = False  # by the last step
 
     @property
     def is_finished(self) -> bool:
@@ -176,7 +177,7 @@ class Run:
         standing, loop = self.standing, self.loop
         clock, cpu = time.monotonic(), time.process_time()
         loop.run(self._is_time)
-        if loop.timesteps >= standing.next_log:
+        if self._learnt and loop.timesteps >= standing.next_log:
             self._log()
         standing.seconds += time.monotonic() - clock
         standing.cpu_seconds += time.process_time() - cpu
@@ -189,6 +190,7 @@ class Run:
 
     def _is_time(self, loop: Any, learnt: bool) -> bool:
         standing = self.standing
+        self._learnt = learnt
         loop.agent.progress = min(1.0, loop.timesteps / self.steps) if self.steps else 0.0
         return (
             (learnt and loop.timesteps >= standing.next_log)
