@@ -90,13 +90,14 @@ class Standing:
 
 
 def _train(request: AgentRequest, console: Console) -> dict[str, object]:
+    from training_methods.reinforcement_learning.prepared_environment import WATCH
     from training_methods.reinforcement_learning.run_parts import check_source, source_of
     from training_methods.reinforcement_learning.threads import one_thread
 
-    started = time.time()
-    for finding in check_source(source_of(request.environment, request.settings), request.settings.training.step_timeout):
+    started, timeout = time.time(), request.settings.training.step_timeout
+    for finding in check_source(source_of(request.environment, request.settings), timeout):
         console.warn(finding)
-    with one_thread(), StopSignals() as signals:
+    with one_thread(), WATCH.on(timeout), StopSignals() as signals:
         run = Run(request, console, signals)
         try:
             write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)

@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 
 from shared_utils.errors import LLMToolkitError
 from training_methods.reinforcement_learning.environments import EnvironmentSource, make_environment
-from training_methods.reinforcement_learning.prepared_environment import time_limit
+from training_methods.reinforcement_learning.prepared_environment import WATCH
 
 # Findings about looks and numbers that are common in sound environments, also in gymnasium's own.
 _HARMLESS = (
@@ -34,7 +34,8 @@ def environment_findings(source: EnvironmentSource, step_timeout: float) -> list
         TrainingError: it hangs.
         LLMToolkitError: it breaks the API, so that nothing could be learnt in it.
     """
-    with time_limit(source.name, step_timeout):
+    with WATCH.on(step_timeout):
+        WATCH.began(source.name)
         env = make_environment(source)
         try:
             if type(env.unwrapped).__module__.startswith("gymnasium.envs."):
@@ -43,6 +44,7 @@ def environment_findings(source: EnvironmentSource, step_timeout: float) -> list
                 warnings.simplefilter("always")
                 _check(source.name, env)
         finally:
+            WATCH.ended()
             with suppress(Exception):
                 env.close()
     words = [_in_one_line(str(one.message)) for one in caught]

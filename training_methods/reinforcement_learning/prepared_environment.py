@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,28 +149,50 @@ def _random_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any] | None:
     return state
 
 
-@contextmanager
-def time_limit(name: str, seconds: float) -> Iterator[None]:
-    """Stop an environment of this process that hangs: raises `TrainingError` after so many seconds.
+class StepWatch:
+    """Stops an environment of this process that hangs: a timer looks whether the same step is still going on.
 
-    Only in the main thread, and not on Windows; code outside of Python that never returns cannot be stopped so.
+    A step only notes that it began and ended, which costs nothing. The watch works in the main thread, and not on
+    Windows; code outside of Python that never returns cannot be stopped so.
     """
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise hung(name, seconds)
+    def __init__(self) -> None:
+        self._name: str | None = None  # of the environment that is acting
+        self._count = self._seen = 0
+        self._seconds = 0.0
 
-    before = signal.signal(signal.SIGALRM, stop)
-    started, earlier = time.monotonic(), signal.setitimer(signal.ITIMER_REAL, seconds)[0]
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if earlier:  # of a caller that watches its own time
-            signal.setitimer(signal.ITIMER_REAL, max(earlier - (time.monotonic() - started), 0.001))
+    def began(self, name: str) -> None:
+        """An environment begins to act."""
+        self._name = name
+        self._count += 1
+
+    def ended(self) -> None:
+        """It has answered."""
+        self._name = None
+
+    @contextmanager
+    def on(self, seconds: float) -> Iterator[None]:
+        """Watch for the length of the `with` block: `TrainingError` after one to two times so many seconds."""
+        if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._seconds, self._seen = seconds, -1
+        handler = signal.signal(signal.SIGALRM, self._look)
+        before = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, *before)
+            signal.signal(signal.SIGALRM, handler)
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        if self._name is not None and self._count == self._seen:
+            name, self._name = self._name, None
+            raise hung(name, self._seconds)
+        self._seen = self._count
+
+
+WATCH = StepWatch()  # a process has one timer
 
 
 def hung(name: str, seconds: float) -> TrainingError:

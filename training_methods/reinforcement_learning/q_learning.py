@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training_methods.reinforcement_learning.flat_parameters import DenseLayers, FlatParameters, Weights
+from training_methods.reinforcement_learning.flat_parameters import DenseLayers, FlatParameters
 from training_methods.reinforcement_learning.networks import DuelingDQNNetwork
 
 Array = Any
@@ -28,12 +28,15 @@ class QPath(Protocol):
     def values(self, inputs: Array) -> Array:
         """Action values, (batch, actions)."""
 
-    def gradient(self, inputs: Array, actions: Array, targets: Array, weights: Array | None) -> tuple[Array, float]:
+    def forward(self, inputs: Array) -> tuple[Any, Array]:
+        """A pass that `gradient` can go back through, and its action values, (batch, actions)."""
+
+    def gradient(self, passed: Any, actions: Array, targets: Array, weights: Array | None) -> tuple[Array, float]:
         """Write the gradient of the loss; the errors, (batch,), and the mean loss.
 
         Args:
-            inputs: observations as the network reads them.
-            actions: those whose values are to move.
+            passed: of `forward`; its first rows are those learnt from.
+            actions: those whose values are to move, (batch,), as many as those rows.
             targets: where to.
             weights: of each in the loss; None where all count the same.
         """
@@ -59,45 +62,41 @@ class NumpyQ:
         layers = [(parameters.weights(f"{name}.weight"), parameters.weights(f"{name}.bias")) for name in names]
         order = stream_order(dueling)
         half = len(order) // 2
-        layers.append((_joined(parameters, order[:half]), _joined(parameters, order[half:])))
+        layers.append((parameters.weights(*order[:half]), parameters.weights(*order[half:])))
         self._layers = DenseLayers(layers, "relu")
-        self._dueling = dueling
+        outputs = layers[-1][1].value.shape[0]
+        actions = outputs - 1 if dueling else outputs
+        # Q = V + A - mean(A) is one small product with this matrix (Wang et al. 2016, equation 9).
+        self._combine = np.eye(outputs, actions, dtype=np.float32)
+        if dueling:
+            self._combine[:actions] -= np.float32(1 / actions)
+            self._combine[actions] = 1
 
     def values(self, inputs: Array) -> Array:
         """Action values."""
-        return self._combined(self._layers.forward(inputs)[-1])
+        return self._layers.forward(inputs)[-1] @ self._combine
 
-    def gradient(self, inputs: Array, actions: Array, targets: Array, weights: Array | None) -> tuple[Array, float]:
-        """Huber's loss (its slope is the error, limited to 1: Mnih et al. 2015) and its gradient by hand."""
+    def forward(self, inputs: Array) -> tuple[Any, Array]:
+        """What each layer was given, and action values."""
         passed = self._layers.forward(inputs)
-        values = self._combined(passed[-1])
+        values = passed[-1] @ self._combine
+        return (passed, values), values
+
+    def gradient(self, passed: Any, actions: Array, targets: Array, weights: Array | None) -> tuple[Array, float]:
+        """Huber's loss (its slope is the error, limited to 1: Mnih et al. 2015) and its gradient by hand."""
+        layers, values = passed
         count = len(actions)
         rows = np.arange(count)
         errors = values[rows, actions] - targets
-        limited = np.clip(errors, np.float32(-1), np.float32(1))
+        limited = np.minimum(np.maximum(errors, np.float32(-1)), np.float32(1))
         # Huber: e^2 / 2 near 0, |e| - 1/2 further away; both are limited * (e - limited / 2).
         losses = limited * (errors - limited * np.float32(0.5))
-        slope_of_value = limited * np.float32(1 / count)
         if weights is not None:
-            losses, slope_of_value = losses * weights, slope_of_value * weights
-        slope = np.zeros_like(passed[-1])
-        slope[rows, actions] = slope_of_value
-        if self._dueling:
-            # Q = V + A - mean(A): an advantage takes part in the mean, and the value in all of it.
-            slope[:, :-1] -= slope_of_value[:, None] / np.float32(values.shape[1])
-            slope[:, -1] = slope_of_value
-        self._layers.backward(passed, slope)
-        return errors, float(losses.mean())
-
-    def _combined(self, streams: Array) -> Array:
-        if not self._dueling:
-            return streams
-        advantages = streams[:, :-1]
-        return advantages + (streams[:, -1:] - advantages.mean(1, keepdims=True))
-
-
-def _joined(parameters: FlatParameters, names: tuple[str, ...]) -> Weights:
-    return parameters.weights(*names)
+            losses, limited = losses * weights, limited * weights
+        slope = np.zeros((count, values.shape[1]), np.float32)
+        slope[rows, actions] = limited * np.float32(1 / count)
+        self._layers.backward([one[:count] for one in layers], slope @ self._combine.T)
+        return errors, float(losses.sum()) / count
 
 
 class TorchQ:
@@ -111,9 +110,14 @@ class TorchQ:
         with torch.no_grad():
             return self._network(self._tensor(inputs)).cpu().numpy()
 
-    def gradient(self, inputs: Array, actions: Array, targets: Array, weights: Array | None) -> tuple[Array, float]:
-        """Huber's loss (Mnih et al. 2015), and its gradient by autograd."""
+    def forward(self, inputs: Array) -> tuple[Any, Array]:
+        """Action values as a part of autograd's graph, and as numbers."""
         values = self._network(self._tensor(inputs))
+        return values, values.detach().cpu().numpy()
+
+    def gradient(self, passed: Any, actions: Array, targets: Array, weights: Array | None) -> tuple[Array, float]:
+        """Huber's loss (Mnih et al. 2015), and its gradient by autograd."""
+        values = passed[: len(actions)]
         taken = values.gather(1, self._tensor(actions)[:, None])[:, 0]
         goal = self._tensor(targets)
         losses = torch.nn.functional.smooth_l1_loss(taken, goal, reduction="none")

@@ -22,7 +22,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from shared_utils.errors import ConfigurationError, LLMToolkitError, TrainingError
 from training_methods.reinforcement_learning.agents.agent import Stepped
 from training_methods.reinforcement_learning.environments import EnvironmentSource, registered
-from training_methods.reinforcement_learning.prepared_environment import PreparedEnvironment, hung, time_limit
+from training_methods.reinforcement_learning.prepared_environment import WATCH, PreparedEnvironment, hung
 from training_methods.reinforcement_learning.space_reading import action_writer, observation_reader
 from training_methods.reinforcement_learning.spaces import Actions, Observations
 
@@ -75,7 +75,7 @@ def make_environments(source: EnvironmentSource, count: int, how: str, step_time
             raise ConfigurationError(
                 f"{source.name} has no vector version of its own", hint="use training.vectorization sync or subprocess"
             )
-    return LocalEnvironments(source, count, step_timeout)
+    return LocalEnvironments(source, count)
 
 
 class LocalEnvironments:
@@ -83,21 +83,23 @@ class LocalEnvironments:
 
     kind = "sync"
 
-    def __init__(self, source: EnvironmentSource, count: int, step_timeout: float = 60.0) -> None:
-        self._name, self._timeout = source.name, step_timeout
+    def __init__(self, source: EnvironmentSource, count: int) -> None:
+        self._name = source.name
         self._envs = [PreparedEnvironment(source) for _ in range(count)]
         self.num_envs = count
         self.observations, self.actions = self._envs[0].observations, self._envs[0].actions
         self._current = np.zeros((count, *self.observations.shape), self.observations.dtype)
         self._masks: Array | None = None
+        self._all = np.ones(count, bool)
 
     def reset(self, seed: int) -> tuple[Array, Array | None]:
         """Begin everywhere; environment `i` gets the seed plus `i`."""
         self._masks = None
-        with time_limit(self._name, self._timeout):
-            for number, env in enumerate(self._envs):
-                self._current[number], info = env.reset(seed=seed + number)
-                self._note_mask(number, info)
+        WATCH.began(self._name)
+        for number, env in enumerate(self._envs):
+            self._current[number], info = env.reset(seed=seed + number)
+            self._note_mask(number, info)
+        WATCH.ended()
         check_numbers(self._name, self._current, "observation")
         return self._current.copy(), _copy(self._masks)
 
@@ -107,19 +109,20 @@ class LocalEnvironments:
         rewards = np.zeros(count, np.float32)
         terminated, truncated = np.zeros(count, bool), np.zeros(count, bool)
         final = np.empty_like(self._current)
-        with time_limit(self._name, self._timeout):
-            for number, env in enumerate(self._envs):
-                observation, rewards[number], ended, cut, info = env.step(actions[number])
-                final[number] = observation
-                if ended or cut:
-                    terminated[number], truncated[number] = ended, cut
-                    observation, info = env.reset()
-                self._current[number] = observation
+        WATCH.began(self._name)
+        for number, env in enumerate(self._envs):
+            observation, rewards[number], ended, cut, info = env.step(actions[number])
+            final[number] = observation
+            if ended or cut:
+                terminated[number], truncated[number] = ended, cut
+                observation, info = env.reset()
+            self._current[number] = observation
+            if MASK in info:
                 self._note_mask(number, info)
+        WATCH.ended()
         check_numbers(self._name, final, "observation")
         check_numbers(self._name, rewards, "reward")
-        valid = np.ones(count, bool)
-        return Stepped(self._current.copy(), rewards, terminated, truncated, final, valid, _copy(self._masks))
+        return Stepped(self._current.copy(), rewards, terminated, truncated, final, self._all, _copy(self._masks))
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Start and actions of each episode."""

@@ -219,33 +219,38 @@ class DQNAgent(Agent):
             rounds = 1  # what was stored before learning began does not count
             self._steps_since_update = 0
         figures = [self._learn() for _ in range(rounds * settings.gradient_steps)]
-        loss, q_mean, norm = (sum(column) / len(figures) for column in zip(*figures, strict=True))
+        loss, q_mean, norm = figures[0]
+        if len(figures) > 1:
+            loss, q_mean, norm = (sum(column) / len(figures) for column in zip(*figures, strict=True))
         return {"loss": loss, "q_mean": q_mean, "grad_norm": norm, "epsilon": self.epsilon}
 
     def _learn(self) -> tuple[float, float, float]:
         settings = self.settings
         batch = self._draw()
-        targets = self.targets(batch)
-        errors, loss = self._path.gradient(self._inputs(batch.observations), batch.actions, targets, batch.weights)
+        inputs, following = self._inputs(batch.observations), self._inputs(batch.next_observations)
+        # What the online network says of both is asked at once.
+        both = np.concatenate([inputs, following]) if settings.double_dqn else inputs
+        passed, values = self._path.forward(both)
+        targets = self._targets(batch, following, values[len(inputs) :])
+        errors, loss = self._path.gradient(passed, batch.actions, targets, batch.weights)
         norm = self.optimizer.step(settings.learning_rate, settings.max_grad_norm)
         if self.priorities is not None:
             self.priorities.set_errors(batch.indices, errors)
         self.updates += 1
         if self.updates % settings.target_update == 0:
             self._target_parameters.values.copy_(self.parameters.values)
-        return loss, float((targets + errors).mean()), norm
+        return loss, float((targets + errors).sum()) / len(errors), norm
 
-    def targets(self, batch: Transitions) -> Array:
+    def _targets(self, batch: Transitions, following: Array, values: Array) -> Array:
         """What the values of the actions taken should be: rewards, and the value of what follows, (batch,)."""
-        following = self._inputs(batch.next_observations)
         rated = self._target_path.values(following)
         if self.settings.double_dqn:
             # The online network chooses, the target network rates (van Hasselt et al. 2016, equation 4).
-            chosen = self._path.values(following).argmax(1)
+            chosen = values.argmax(1)
             best = rated[np.arange(len(chosen)), chosen]
         else:
             best = rated.max(1)
-        return (batch.rewards + batch.discounts * best).astype(np.float32)
+        return batch.rewards + batch.discounts * best
 
     def _draw(self) -> Transitions:
         settings, count = self.settings, len(self.replay)
