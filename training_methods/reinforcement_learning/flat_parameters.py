@@ -83,31 +83,31 @@ class Adam:
 
     def step(self, learning_rate: float, max_norm: float) -> float:
         """Move the parameters once by their gradients; the norm of these before it was limited."""
-        gradients = self._parameters.gradients
-        if self._numpy_gradients is not None:
-            norm = math.sqrt(float(np.dot(self._numpy_gradients, self._numpy_gradients)))
-        else:
+        gradients, as_numpy = self._parameters.gradients, self._numpy_gradients
+        if as_numpy is None:
             norm = float(torch.linalg.vector_norm(gradients))
+        else:
+            norm = math.sqrt(float(np.dot(as_numpy, as_numpy)))
         if norm > max_norm:
-            gradients.mul_(max_norm / (norm + 1e-6))
+            scaled = gradients if as_numpy is None else as_numpy
+            scaled *= np.float32(max_norm / (norm + 1e-6))
         self.steps += 1
-        with torch.no_grad():
-            # What torch.optim.Adam(fused=True) calls; its own checks take several times as long as this one call.
-            torch._fused_adam_(
-                [self._parameters.values],
-                [gradients],
-                [self.mean],
-                [self.square],
-                [],
-                [self.steps],
-                amsgrad=False,
-                beta1=BETA1,
-                beta2=BETA2,
-                lr=learning_rate,
-                weight_decay=0.0,
-                eps=self._epsilon,
-                maximize=False,
-            )
+        # What torch.optim.Adam(fused=True) calls; its own checks take several times as long as this one call.
+        torch._fused_adam_(
+            [self._parameters.values],
+            [gradients],
+            [self.mean],
+            [self.square],
+            [],
+            [self.steps],
+            amsgrad=False,
+            beta1=BETA1,
+            beta2=BETA2,
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=self._epsilon,
+            maximize=False,
+        )
         return norm
 
     def arrays(self) -> dict[str, Array]:

@@ -155,9 +155,11 @@ class DQNAgent(Agent):
         if not training:
             return Choice(self._best(inputs, masks), inputs, masks=masks)
         is_random = self.random.random(count) < self.epsilon
-        actions = self._any(count, masks)
-        if not is_random.all():
-            actions = np.where(is_random, actions, self._best(inputs, masks))
+        if is_random.all():
+            return Choice(self._any(count, masks), inputs, masks=masks)
+        actions = self._best(inputs, masks)
+        if is_random.any():
+            actions = np.where(is_random, self._any(count, masks), actions)
         return Choice(actions, inputs, masks=masks)
 
     def _best(self, inputs: Array, masks: Array | None) -> Array:
