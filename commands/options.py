@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SETTING_PREFIX = "setting:"
 METHOD = "{method}"  # in a setting's path: the way of fine-tuning that --method names
+ALGORITHM = "{algorithm}"  # the same for --algorithm
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,16 +71,17 @@ def add_setting(
 
     The text that was typed is checked by the settings, like every other source.
     """
-    field = field_at(path.replace(METHOD, "lora"))
+    field = field_at(path.replace(METHOD, "lora").replace(ALGORITHM, "ppo"))
     text = str(field.description).replace("%", "%%")
     default = "that of the method" if METHOD in path else _shown(field.default)
-    shown = f"{text} (default {default}; {path.replace(METHOD, 'METHOD')})"
+    shown = f"{text} (default {default}; {path.replace(METHOD, 'METHOD').replace(ALGORITHM, 'ALGORITHM')})"
     options: dict[str, Any] = {"dest": SETTING_PREFIX + path, "default": argparse.SUPPRESS, "help": shown}
     if field.annotation is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
         return
     choices = literal_choices(field.annotation)
-    options["metavar"] = "{" + ",".join(map(str, choices)) + "}" if choices else _metavar(field.annotation)
+    number = ("X",) if float in getattr(field.annotation, "__args__", ()) else ()
+    options["metavar"] = "{" + ",".join(map(str, (*number, *choices))) + "}" if choices else _metavar(field.annotation)
     if list[str] in getattr(field.annotation, "__args__", ()):
         options["nargs"] = "+"
     parser.add_argument(flag, **options)
@@ -96,6 +98,7 @@ def overrides_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> l
             typed = value[0] if isinstance(value, list) and len(value) == 1 else value
             path = dest.removeprefix(SETTING_PREFIX)
             path = path.replace(METHOD, args.method) if METHOD in path else path
+            path = path.replace(ALGORITHM, args.algorithm) if ALGORITHM in path else path
             overrides.append(Override(path, typed, flag_by_dest[dest]))
     return overrides
 
