@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from shared_utils.console import Console
@@ -73,6 +72,18 @@ def _check_limits(request: AgentRequest) -> None:
         )
 
 
+def _check_extras(request: AgentRequest, source: Any) -> None:
+    """What is asked for at the end must be possible at the beginning."""
+    if request.record_video:
+        from training_methods.reinforcement_learning.videos import check_video
+
+        check_video(source)
+    if request.onnx:
+        from training_methods.reinforcement_learning.onnx_export import check_onnx
+
+        check_onnx()
+
+
 @dataclass
 class Standing:
     """What a run knows of itself besides agent and environments; part of each checkpoint."""
@@ -95,8 +106,10 @@ def _train(request: AgentRequest, console: Console) -> dict[str, object]:
     from training_methods.reinforcement_learning.threads import one_thread
 
     started, timeout = time.time(), request.settings.training.step_timeout
-    for finding in check_source(source_of(request.environment, request.settings), timeout):
+    source = source_of(request.environment, request.settings)
+    for finding in check_source(source, timeout):
         console.warn(finding)
+    _check_extras(request, source)
     with one_thread(), WATCH.on(timeout), StopSignals() as signals:
         run = Run(request, console, signals)
         try:
@@ -288,8 +301,3 @@ class Run:
 def _after(count: int, frequency: int) -> int:
     """The next multiple of a frequency."""
     return (count // frequency + 1) * frequency
-
-
-def run_folder_of(path: Path) -> Path:
-    """The run folder that a path means: the folder, or that of a file in it."""
-    return path if path.is_dir() else path.parent

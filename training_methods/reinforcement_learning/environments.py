@@ -115,7 +115,7 @@ def _called(source: EnvironmentSource, maker: Any, kwargs: dict[str, Any]) -> An
     try:
         return maker(**kwargs)
     except gymnasium.error.DependencyNotInstalled as error:
-        raise _missing(source.name, str(error)) from None
+        raise missing_dependency(source.name, str(error)) from None
     except gymnasium.error.Error as error:
         raise ConfigurationError(f"{source.name}: {error}", hint="check --env and --env-kwargs") from None
     except ModuleNotFoundError as error:
@@ -132,7 +132,8 @@ def _called(source: EnvironmentSource, maker: Any, kwargs: dict[str, Any]) -> An
         raise _broken(source.name, "made", error) from error
 
 
-def _missing(name: str, message: str) -> ConfigurationError:
+def missing_dependency(name: str, message: str) -> ConfigurationError:
+    """The error for a package that gymnasium asks for, with the command that installs it."""
     asked = re.search(r"gymnasium\[([\w-]+)\]", message)
     extra = asked[1] if asked else ""
     if extra in _EXTRAS:

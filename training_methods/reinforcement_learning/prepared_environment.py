@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 
 from shared_utils.errors import LLMToolkitError, TrainingError
-from training_methods.reinforcement_learning.environments import EnvironmentSource, make_environment
+from training_methods.reinforcement_learning.environments import EnvironmentSource, make_environment, missing_dependency
 from training_methods.reinforcement_learning.space_reading import action_writer, observation_reader
 
 Array = Any
@@ -82,6 +82,20 @@ class PreparedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
             ) from None
         self._last = self._read(observation)
         return self._last, reward, terminated, truncated, info
+
+    def rendered(self) -> Any:
+        """The picture of this moment, of an environment made with a render mode.
+
+        Raises:
+            ConfigurationError: a package that draws it is missing.
+            TrainingError: drawing failed.
+        """
+        try:
+            return self.env.render()
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise missing_dependency(self.name, str(error)) from None
+        except Exception as error:
+            raise self._fault("render", error) from error
 
     def episode(self) -> dict[str, Any]:
         """What `repeat_episode` needs to come to the same place."""

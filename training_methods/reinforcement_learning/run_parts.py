@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from shared_utils.errors import ConfigurationError, DataValidationError
-from shared_utils.model_utils import pick_device
 from training_methods.reinforcement_learning.agent_files import load_arrays, save_arrays
 from training_methods.reinforcement_learning.agents.agent import Agent
 from training_methods.reinforcement_learning.agents.ppo_agent import PPOAgent
@@ -155,7 +154,11 @@ def check_fits(agent: Agent, environments: Environments, path: Path) -> None:
 
 def _device(settings: PPOSettings | DQNSettings, device: str) -> str:
     """`auto` is the processor: moving small batches to a GPU and back takes longer than they do."""
-    return "cpu" if device == "auto" else pick_device(device).type
+    if device in ("auto", "cpu"):
+        return "cpu"
+    from shared_utils.model_utils import pick_device  # loads transformers, which an agent has no need of
+
+    return pick_device(device).type
 
 
 def foretell(

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector.async_vector_env import AsyncState
 
 from shared_utils.errors import ConfigurationError, LLMToolkitError, TrainingError
 from training_methods.reinforcement_learning.agents.agent import Stepped
@@ -180,8 +181,9 @@ def check_numbers(name: str, array: Array, what: str) -> None:
     """Raise `TrainingError` for what is not a finite number."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         number = int(np.argwhere(~np.isfinite(array))[0][0])
+        article = "an" if what[0] in "aeiou" else "a"
         raise TrainingError(
-            f"{name} gave a {what} that is no finite number (environment {number})",
+            f"{name} gave {article} {what} that is no finite number (environment {number})",
             hint="the fault lies in the environment; what was saved before goes on with --resume",
         )
 
@@ -248,13 +250,18 @@ class SubprocessEnvironments:
         return np.stack([observation for observation, _ in answers])
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, whatever they are doing."""
+        for process in self._vector.processes:
+            process.terminate()
+        self._vector._state = AsyncState.DEFAULT  # else it would wait for the answer of a step
         with suppress(Exception):
             self._vector.close(terminate=True)
 
     def _waited(self, wait: Callable[..., Any]) -> Any:
         try:
-            return wait(timeout=self._timeout)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # gymnasium tells of an error twice
+                return wait(timeout=self._timeout)
         except multiprocessing.TimeoutError:
             self.close()
             raise hung(self._name, self._timeout) from None
