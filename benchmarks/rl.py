@@ -82,6 +82,7 @@ class Clock:
         self.reached: float | None = None
 
     def episode(self, reward: float, step: int) -> None:
+        """Note an episode that has ended."""
         self.returns.append(reward)
         self.steps.append(step)
         recent = self.returns[-100:]
@@ -89,6 +90,7 @@ class Clock:
             self.reached = time.monotonic() - self.started
 
     def result(self, steps: int) -> dict[str, Any]:
+        """The figures of a training."""
         seconds, cpu = time.monotonic() - self.started, time.process_time() - self.cpu
         last = [reward for reward, step in zip(self.returns, self.steps, strict=True) if step > 0.8 * steps]
         # The curve by steps, not by episodes: short episodes would count more.
@@ -247,7 +249,9 @@ def run_plain(case: str, seed: int) -> dict[str, Any]:
                 ratio = (policy.log_prob(a) - old).exp()
                 adv = (adv - adv.mean()) / (adv.std() + 1e-8)
                 loss = -torch.min(ratio * adv, ratio.clamp(0.8, 1.2) * adv).mean()
-                loss = loss + 0.5 * (critic(x)[:, 0] - goal).square().mean() - v["entropy_coef"] * policy.entropy().mean()
+                loss = (
+                    loss + 0.5 * (critic(x)[:, 0] - goal).square().mean() - v["entropy_coef"] * policy.entropy().mean()
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(parameters, 0.5)
@@ -296,9 +300,12 @@ def compare(case: str, seeds: int, sb3: str | None) -> None:
             found = [one[name] for one in runs]
             spread = statistics.stdev(found) if len(found) > 1 else 0.0
             figures.append(f"{name} {statistics.mean(found):7.1f} +- {spread:5.1f}")
-        print(f"  {tool:6} {speed:10,.0f} steps/CPU s  x{speed / base:4.1f}  threshold {until:18}  {'  '.join(figures)}")
+        print(
+            f"  {tool:6} {speed:10,.0f} steps/CPU s  x{speed / base:4.1f}  threshold {until:18}  {'  '.join(figures)}"
+        )
     if sb3:
-        print(f"  (Stable-Baselines3 with {'one thread' if threads else 'the threads that torch chose'}, its better setting)")
+        setting = "one thread" if threads else "the threads that torch chose"
+        print(f"  (Stable-Baselines3 with {setting}, its better setting)")
 
 
 def main() -> None:

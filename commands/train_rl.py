@@ -35,13 +35,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_setting(parser, "--env-kwargs", "reinforcement_learning.env.kwargs")
     for flag, setting in FLAGS.items():
         add_setting(parser, flag, f"{SECTION}.{setting}")
-    parser.add_argument("--record-video", action="store_true", help="write episode.gif, an episode of the finished agent")
+    parser.add_argument(
+        "--record-video", action="store_true", help="write episode.gif, an episode of the finished agent"
+    )
     parser.add_argument("--onnx", action="store_true", help="write policy.onnx, too, checked against the agent")
     parser.add_argument(
         "--preset", metavar="NAME", help="ready-made settings from configs/presets, for example cartpole_ppo"
     )
     parser.add_argument(
-        "--resume", nargs="?", const="", metavar="CHECKPOINT", help="go on from the newest whole checkpoint, or this one"
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="CHECKPOINT",
+        help="go on from the newest whole checkpoint, or this one",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
 

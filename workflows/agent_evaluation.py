@@ -9,6 +9,7 @@ import numpy as np
 
 from shared_utils.bug_report import package_versions
 
+PACKAGES = ("gymnasium", "torch", "numpy")
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 
@@ -44,5 +45,5 @@ def evaluation_record(model: str, environment: str, measured: Any) -> dict[str, 
         },
         "std_return": measured.deviation,
         "returns": list(measured.returns),
-        "versions": package_versions(),
+        "versions": package_versions(PACKAGES),
     }

@@ -54,7 +54,9 @@ def dry_run(request: AgentRequest, console: Console) -> dict[str, object]:
     length = f"{steps:,} steps" if steps is not None else f"{episodes:,} episodes"
     seconds = steps / facts["steps_per_second"] if steps else None
     console.info(f"{request.environment.id}: observations {facts['observations']}, actions {facts['actions']}")
-    console.info(f"{request.algorithm}: {facts['parameters']:,} parameters, {facts['memory_mb']:.1f} MB for stored steps")
+    console.info(
+        f"{request.algorithm}: {facts['parameters']:,} parameters, {facts['memory_mb']:.1f} MB for stored steps"
+    )
     console.info(
         f"{length} at about {facts['steps_per_second']:,.0f} steps a second"
         + (f", {seconds:,.0f} seconds" if seconds is not None else "")
@@ -154,7 +156,12 @@ class Run:
             self.loop = begin(request.environment, request.settings, request.algorithm, request.seed, request.device)
         else:
             self.loop, standing, self.best_agent, is_same = go_on(
-                self.resumed_from, request.environment, request.settings, request.algorithm, request.seed, request.device
+                self.resumed_from,
+                request.environment,
+                request.settings,
+                request.algorithm,
+                request.seed,
+                request.device,
             )
             self.standing = Standing(**standing)
             if not is_same:
@@ -268,7 +275,10 @@ class Run:
         """Whether as many episodes as the final evaluation has, on other seeds than it, agree."""
         episodes = self.training.final_eval_episodes
         seed = self.request.seed + 3_000_017 + self.loop.timesteps
-        return self.threshold is not None and self.evaluator(episodes).evaluate(self.loop.agent, seed).mean >= self.threshold
+        return (
+            self.threshold is not None
+            and self.evaluator(episodes).evaluate(self.loop.agent, seed).mean >= self.threshold
+        )
 
     def _last_evaluation(self) -> None:
         """The agent at the end is measured like those before, unless it just was or the run is over for its sake."""

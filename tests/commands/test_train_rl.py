@@ -99,8 +99,7 @@ LONG = {
 }
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(("algorithm", "number"), [("ppo", signal.SIGTERM), ("dqn", signal.SIGKILL)])
 def test_a_stopped_run_goes_on_to_the_same_agent(run_command, tmp_path, algorithm, number):
     """Killed or asked to end: weights, metrics and evaluation are those of a run never stopped."""
     flags, values = LONG[algorithm]

@@ -49,9 +49,7 @@ def environment_findings(source: EnvironmentSource, step_timeout: float) -> list
                 env.close()
     words = [*doubt, *(_in_one_line(str(one.message)) for one in caught)]
     return [
-        f"{source.name}: {word}"
-        for word in dict.fromkeys(words)
-        if not any(harmless in word for harmless in _HARMLESS)
+        f"{source.name}: {word}" for word in dict.fromkeys(words) if not any(harmless in word for harmless in _HARMLESS)
     ]
 
 

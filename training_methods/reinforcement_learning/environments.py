@@ -1,4 +1,4 @@
-"""Environments by name: a gymnasium id, `module:Class` or `path/to/file.py:Class`; what is wrong is told in one line."""
+"""Environments by name: a gymnasium id, `module:Class` or `path/to/file.py:Class`; what is wrong is one line."""
 
 from __future__ import annotations
 

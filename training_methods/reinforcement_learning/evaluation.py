@@ -65,7 +65,8 @@ class Evaluator:
         left = np.full(count, self._episodes // count)
         left[: self._episodes % count] += 1
         observations, masks = environments.reset(seed)
-        returns, lengths = np.zeros(count), np.zeros(count, np.int64)
+        returns: Array = np.zeros(count)
+        lengths: Array = np.zeros(count, np.int64)
         done: list[tuple[float, int]] = []
         while left.any():
             stepped = environments.step(agent.act(observations, masks, training=False).actions)

@@ -73,7 +73,8 @@ def export_policy(agent: Agent, path: Path) -> str:
         difference = float(np.abs(_run(draft, observations) - expected).max())
         if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
             raise LLMToolkitError(
-                f"the exported policy differs from the agent by {difference:.2g}", hint="please report it; use the agent"
+                f"the exported policy differs from the agent by {difference:.2g}",
+                hint="please report it; use the agent",
             )
         draft.replace(path)
     finally:

@@ -6,6 +6,7 @@ processor, which is where calls, not products, cost the time; torch's takes ever
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,15 +39,22 @@ class Minibatch:
 
     def rows(self, start: int, end: int) -> Minibatch:
         """Some of the steps."""
-        masks = None if self.masks is None else self.masks[start:end]
-        arrays = (self.inputs, self.actions, self.log_probs, self.values, self.advantages, self.returns)
-        return Minibatch(*(array[start:end] for array in arrays), masks)
+        return self._each(lambda array: array[start:end])
 
     def shuffled(self, order: Array) -> Minibatch:
         """All of the steps in another order."""
-        masks = None if self.masks is None else self.masks[order]
-        arrays = (self.inputs, self.actions, self.log_probs, self.values, self.advantages, self.returns)
-        return Minibatch(*(array[order] for array in arrays), masks)
+        return self._each(lambda array: array[order])
+
+    def _each(self, taken: Callable[[Array], Array]) -> Minibatch:
+        return Minibatch(
+            inputs=taken(self.inputs),
+            actions=taken(self.actions),
+            log_probs=taken(self.log_probs),
+            values=taken(self.values),
+            advantages=taken(self.advantages),
+            returns=taken(self.returns),
+            masks=None if self.masks is None else taken(self.masks),
+        )
 
 
 class PolicyPath(Protocol):

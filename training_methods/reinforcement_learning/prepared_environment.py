@@ -1,4 +1,4 @@
-"""One environment as the training sees it: arrays in and out, faults told in one line, episodes that can be repeated."""
+"""One environment as the training sees it: arrays in and out, faults in one line, episodes that can be repeated."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ class PreparedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def _breach(self, rule: str, answer: object) -> TrainingError:
         given = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
-        return TrainingError(f"{self.name} breaks the gymnasium API: {rule}; it gave {given}", hint="mend the environment")
+        return TrainingError(
+            f"{self.name} breaks the gymnasium API: {rule}; it gave {given}", hint="mend the environment"
+        )
 
     def _fault(self, call: str, error: Exception) -> Exception:
         if isinstance(error, LLMToolkitError):

@@ -33,7 +33,9 @@ def write_return_curves(path: Path, rows: Sequence[dict[str, Any]], title: str, 
     panels = [*losses, *others]
     figure = Figure(figsize=(7, 3.2 + 1.25 * len(panels)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1 + len(panels), 1, sharex=True, height_ratios=[3, *[1.2] * len(panels)], squeeze=False)[:, 0]
+    axes: Any = figure.subplots(
+        1 + len(panels), 1, sharex=True, height_ratios=[3, *[1.2] * len(panels)], squeeze=False
+    )[:, 0]
     axes[0].set_title(title.replace("$", r"\$"), loc="left", fontsize=11, fontweight="bold")
     _draw_returns(axes[0], rows, threshold)
     for panel, (line, label) in zip(axes[1:], panels, strict=True):

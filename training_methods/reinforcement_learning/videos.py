@@ -14,7 +14,7 @@ from training_methods.reinforcement_learning.agents.agent import Agent
 from training_methods.reinforcement_learning.environments import EnvironmentSource, make_environment
 from training_methods.reinforcement_learning.evaluation import SEEDS_OF_FINAL
 from training_methods.reinforcement_learning.prepared_environment import PreparedEnvironment
-from training_methods.reinforcement_learning.vector_environments import MASK
+from training_methods.reinforcement_learning.space_reading import MASK
 
 MOST_FRAMES = 500
 LARGEST_SIDE = 400  # pixels

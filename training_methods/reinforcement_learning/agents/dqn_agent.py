@@ -113,9 +113,9 @@ class DQNAgent(Agent):
         self.epsilon = epsilon_start
         self.steps_seen = self._steps_since_update = 0
 
-    def _built(self, generator: torch.Generator) -> tuple[DuelingDQNNetwork, FlatParameters, Any]:
+    def _built(self, generator: torch.Generator) -> tuple[Any, FlatParameters, Any]:
         settings, grid = self.settings, self.observations.is_grid
-        network = DuelingDQNNetwork(
+        network = self.DuelingDQNNetwork(
             self.observations,
             self.actions.outputs,
             settings.hidden_dim,
@@ -288,7 +288,7 @@ class DQNAgent(Agent):
                 f"this agent acts in {self.num_envs} environments at a time", hint="use act and observe"
             )
         observed, following = self._one(state), self._one(next_state)
-        one = np.ones(1, bool)
+        one: Array = np.ones(1, bool)
         stepped = Stepped(
             following, np.array([reward], np.float32), one & bool(done), one & bool(truncated), following, one
         )
