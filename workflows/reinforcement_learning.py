@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from shared_utils.console import Console
@@ -27,6 +29,7 @@ def train_agent(request: AgentRequest, console: Console) -> dict[str, object]:
         TrainingError: the environment failed, or a loss was not finite.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    register_own_environments()
     _check_limits(request)
     ensure_output_dir(request.run_dir)
     with run_lock(request.run_dir):
@@ -48,6 +51,7 @@ def dry_run(request: AgentRequest, console: Console) -> dict[str, object]:
     """Say what would be done: environment, network, steps, memory and time; write nothing."""
     from training_methods.reinforcement_learning.run_parts import foretell
 
+    register_own_environments()
     _check_limits(request)
     facts = foretell(request.environment, request.settings, request.algorithm, request.seed, request.device)
     steps, episodes = steps_and_episodes(request.settings)
@@ -63,6 +67,12 @@ def dry_run(request: AgentRequest, console: Console) -> dict[str, object]:
         + "; nothing was written"
     )
     return {"run_dir": str(request.run_dir), **facts, "timesteps": steps, "episodes": episodes, "seconds": seconds}
+
+
+def register_own_environments() -> None:
+    """Make the toolkit's own environments, whose ids begin with LLMToolkit/, known to gymnasium."""
+    if find_spec("snake_game") is not None:
+        import_module("snake_game.environment").register()
 
 
 def _check_limits(request: AgentRequest) -> None:

@@ -124,6 +124,8 @@ def attribute_state(owner: object) -> tuple[dict[str, Array], dict[str, Any]]:
             facts["numbers"][name] = value
         elif isinstance(value, np.random.Generator):
             facts["random"][name] = value.bit_generator.state
+        elif isinstance(value, list) and value and all(isinstance(one, np.random.Generator) for one in value):
+            facts["random"][name] = [one.bit_generator.state for one in value]
     return arrays, facts
 
 
@@ -133,5 +135,9 @@ def restore_attributes(owner: object, arrays: dict[str, Array], facts: dict[str,
         setattr(owner, name, array.copy())
     for name, value in facts["numbers"].items():
         setattr(owner, name, value)
-    for name, state in facts["random"].items():
-        getattr(owner, name).bit_generator.state = state
+    for name, stored in facts["random"].items():
+        generators = getattr(owner, name)
+        for generator, state in (
+            zip(generators, stored, strict=True) if isinstance(stored, list) else [(generators, stored)]
+        ):
+            generator.bit_generator.state = state
