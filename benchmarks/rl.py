@@ -115,7 +115,7 @@ def run_ours(case: str, seed: int) -> dict[str, Any]:
         PPOSettings,
         PPOTrainingSettings,
     )
-    from training_methods.reinforcement_learning.threads import one_thread
+    from training_methods.reinforcement_learning.threads import few_threads
 
     algorithm, env, steps, threshold, values = CASES[case]
     values = dict(values)
@@ -126,7 +126,7 @@ def run_ours(case: str, seed: int) -> dict[str, Any]:
     else:
         # What Stable-Baselines3 has: neither dueling nor double.
         settings = DQNSettings(**values, use_dueling=False, double_dqn=False, training=DQNTrainingSettings())
-    with one_thread():
+    with few_threads():
         loop = begin(EnvironmentSettings(id=env), settings, algorithm, seed, "cpu")  # type: ignore[arg-type]
         clock = Clock(threshold)
 

@@ -115,14 +115,14 @@ class Standing:
 def _train(request: AgentRequest, console: Console) -> dict[str, object]:
     from training_methods.reinforcement_learning.prepared_environment import WATCH
     from training_methods.reinforcement_learning.run_parts import check_source, source_of
-    from training_methods.reinforcement_learning.threads import one_thread
+    from training_methods.reinforcement_learning.threads import few_threads
 
     started, timeout = time.time(), request.settings.training.step_timeout
     source = source_of(request.environment, request.settings)
     for finding in check_source(source, timeout):
         console.warn(finding)
     _check_extras(request, source)
-    with one_thread(), WATCH.on(timeout), StopSignals() as signals:
+    with few_threads(request.settings.training.threads), WATCH.on(timeout), StopSignals() as signals:
         run = Run(request, console, signals)
         try:
             write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)

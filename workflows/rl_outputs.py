@@ -24,7 +24,7 @@ def run_record(request: AgentRequest, loop: Any, started: float) -> dict[str, ob
         "vectorization": loop.environments.kind,
         "seed": request.seed,
         "identity": request.identity,
-        "threads": 1,
+        "threads": request.settings.training.threads,
         "versions": package_versions(PACKAGES),
         "started": timestamp(started),
         "result": None,

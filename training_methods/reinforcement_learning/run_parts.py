@@ -18,7 +18,7 @@ from training_methods.reinforcement_learning.settings import (
     EnvironmentSettings,
     PPOSettings,
 )
-from training_methods.reinforcement_learning.threads import one_thread
+from training_methods.reinforcement_learning.threads import few_threads
 from training_methods.reinforcement_learning.training_loop import TrainingLoop
 from training_methods.reinforcement_learning.vector_environments import Environments, make_environments
 
@@ -165,7 +165,7 @@ def foretell(
     environment: EnvironmentSettings, settings: PPOSettings | DQNSettings, algorithm: Algorithm, seed: int, device: str
 ) -> dict[str, Any]:
     """Sizes and speed of a training, tried for a second; nothing is kept."""
-    with one_thread():
+    with few_threads(settings.training.threads):
         loop = begin(environment, settings, algorithm, seed, device)
         try:
             started = time.monotonic()

@@ -46,6 +46,9 @@ class RLTrainingSettings(Settings):
         "auto",
         description="how environments run side by side; auto: the environment's own vector version, else one process",
     )
+    threads: int = Field(
+        1, ge=1, description="threads of torch; more than one help large pictures only, and change the last bits"
+    )
     step_timeout: float = Field(
         60.0, gt=0, description="seconds that a step may take before the environment counts as hung"
     )

@@ -14,12 +14,12 @@ from threadpoolctl import ThreadpoolController
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """numpy and torch compute with one thread for the length of the `with` block."""
+def few_threads(threads: int = 1) -> Iterator[None]:
+    """numpy computes with one thread, torch with so many, for the length of the `with` block."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
-        with ThreadpoolController().limit(limits=1):
+        with ThreadpoolController().select(user_api="blas").limit(limits=1):
             yield
     finally:
         torch.set_num_threads(before)
