@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from commands.options import ALGORITHM, add_setting
+from commands.options import ALGORITHM, SETTING_PREFIX, add_setting
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console
 from training_methods.reinforcement_learning.settings import ALGORITHMS
@@ -49,11 +49,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="go on from the newest whole checkpoint, or this one",
     )
+    parser.add_argument(
+        "--evaluate",
+        metavar="RUN",
+        help="train nothing: measure the agent of this run folder or file on --eval-episodes episodes of other seeds",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
 
 
 def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Train, then say how good the agent is and what to type next."""
+    if args.evaluate:
+        return _evaluate(args, config, console)
     from configs.loader import to_yaml
     from workflows.reinforcement_learning import dry_run, train_agent
     from workflows.rl_request import AgentRequest
@@ -88,6 +95,28 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
     )
     console.info(f"next: see {request.run_dir / 'curves.png'} and {request.run_dir / 'README.md'}")
     return CommandResult(summary)
+
+
+def _evaluate(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
+    from workflows.agent_evaluation import evaluate_agent
+    from workflows.reinforcement_learning import register_own_environments
+
+    register_own_environments()
+    section = config.reinforcement_learning
+    is_named = any(dest.startswith(f"{SETTING_PREFIX}reinforcement_learning.env.") for dest in vars(args))
+    record: dict[str, Any] = evaluate_agent(
+        Path(args.evaluate),
+        section.env if is_named else None,
+        section.of(args.algorithm).training.final_eval_episodes,
+        config.common.seed,
+        Path(args.output_dir) if args.output_dir else None,
+    )
+    figure = record["metrics"]["mean_return"]
+    console.info(
+        f"{args.evaluate} in {record['data']}: mean return over {record['n']} episodes {figure['value']:.1f} "
+        f"({figure['low']:.1f} to {figure['high']:.1f}), standard deviation {record['std_return']:.1f}"
+    )
+    return CommandResult(record)
 
 
 def _verdict(summary: dict[str, Any]) -> str:

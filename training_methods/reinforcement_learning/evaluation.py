@@ -56,12 +56,12 @@ class Evaluator:
             if environments is not None:
                 environments.close()
             environments = make_environments(source, min(episodes, SIDE_BY_SIDE), "sync", step_timeout)
-        self._environments: Environments = environments
+        self.environments: Environments = environments
         self._episodes = episodes
 
     def evaluate(self, agent: Agent, seed: int) -> Evaluation:
         """Play the episodes that a seed begins."""
-        environments, count = self._environments, self._environments.num_envs
+        environments, count = self.environments, self.environments.num_envs
         left = np.full(count, self._episodes // count)
         left[: self._episodes % count] += 1
         observations, masks = environments.reset(seed)
@@ -83,4 +83,4 @@ class Evaluator:
 
     def close(self) -> None:
         """Let go of the environments."""
-        self._environments.close()
+        self.environments.close()

@@ -13,6 +13,7 @@ from training_methods.reinforcement_learning.agents.ppo_agent import PPOAgent
 from training_methods.reinforcement_learning.environment_checks import environment_findings
 from training_methods.reinforcement_learning.environments import EnvironmentSource, registered
 from training_methods.reinforcement_learning.settings import (
+    ALGORITHMS,
     Algorithm,
     DQNSettings,
     EnvironmentSettings,
@@ -108,6 +109,18 @@ def agent_class(algorithm: str) -> type[Agent]:
     from training_methods.reinforcement_learning.agents.dqn_agent import DQNAgent
 
     return DQNAgent
+
+
+def load_agent(path: Path) -> Agent:
+    """The agent of a file, whatever its algorithm.
+
+    Raises:
+        DataValidationError: there is none, or it is damaged.
+    """
+    algorithm = load_arrays(path)[1].get("algorithm")
+    if algorithm not in ALGORITHMS:
+        raise DataValidationError(f"{path} is an agent of {algorithm}, which is not known here", hint="update the toolkit")
+    return agent_class(algorithm).load(path)
 
 
 def build_agent(
