@@ -60,11 +60,11 @@ DQN = {
     "max_grad_norm": 10.0,
     "hidden_dim": 256,
 }
-LUNAR = {"gamma": 0.999, "gae_lambda": 0.98, "entropy_coef": 0.01, "update_frequency": 8192, "k_epochs": 4}
+LUNAR = {"gamma": 0.995, "gae_lambda": 0.97, "entropy_coef": 0.01, "k_epochs": 4, "learning_rate": 1e-3}
 # name: algorithm, environment, steps, threshold, hyper-parameters
 CASES: dict[str, tuple[str, str, int, float, dict[str, Any]]] = {
-    "ppo-cartpole": ("ppo", "CartPole-v1", 100_000, 475.0, PPO),
-    "ppo-lunarlander": ("ppo", "LunarLander-v3", 300_000, 200.0, PPO | LUNAR),
+    "ppo-cartpole": ("ppo", "CartPole-v1", 80_000, 475.0, PPO),
+    "ppo-lunarlander": ("ppo", "LunarLander-v3", 150_000, 200.0, PPO | LUNAR),
     "ppo-acrobot": ("ppo", "Acrobot-v1", 100_000, -100.0, PPO),
     "dqn-256": ("dqn", "CartPole-v1", 20_000, 475.0, DQN),
     "dqn-64": ("dqn", "CartPole-v1", 20_000, 475.0, DQN | {"hidden_dim": 64}),
