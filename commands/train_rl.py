@@ -65,6 +65,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
     from workflows.reinforcement_learning import dry_run, train_agent
     from workflows.rl_request import AgentRequest
 
+    config = _as_long_as_typed(args, config)
     section = config.reinforcement_learning
     request = AgentRequest(
         run_dir=_run_dir(args, Path(config.common.output_dir)),
@@ -95,6 +96,18 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
     )
     console.info(f"next: see {request.run_dir / 'curves.png'} and {request.run_dir / 'README.md'}")
     return CommandResult(summary)
+
+
+def _as_long_as_typed(args: argparse.Namespace, config: ToolkitConfig) -> ToolkitConfig:
+    """With --max-episodes typed, the total_timesteps of a file or preset do not count."""
+    prefix = f"{SETTING_PREFIX}{SECTION}.training."
+    if not hasattr(args, f"{prefix}max_episodes") or hasattr(args, f"{prefix}total_timesteps"):
+        return config
+    section = config.reinforcement_learning
+    settings = section.of(args.algorithm)
+    training = settings.training.model_copy(update={"total_timesteps": None})
+    changed = section.model_copy(update={args.algorithm: settings.model_copy(update={"training": training})})
+    return config.model_copy(update={"reinforcement_learning": changed})
 
 
 def _evaluate(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:

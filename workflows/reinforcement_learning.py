@@ -103,6 +103,7 @@ class Standing:
     next_log: int = LOG_STEPS
     next_evaluation: int = 0
     next_save: int = 0
+    saved_at: int = 0
     best_mean: float | None = None
     best_step: int = 0
     evaluations_without_gain: int = 0
@@ -208,6 +209,7 @@ class Run:
         standing, loop = self.standing, self.loop
         clock, cpu = time.monotonic(), time.process_time()
         loop.run(self._is_time)
+        is_late = False
         if self._learnt and loop.timesteps >= standing.next_log:
             self._log()
         standing.seconds += time.monotonic() - clock
@@ -215,8 +217,11 @@ class Run:
         if loop.timesteps >= standing.next_evaluation:
             standing.next_evaluation = _after(loop.timesteps, self.training.eval_frequency)
             self._evaluate()
-        if loop.episodes >= standing.next_save:
+            # Where episodes are long or never end, a run must not go without checkpoints.
+            is_late = loop.timesteps - standing.saved_at >= self.training.eval_frequency
+        if loop.episodes >= standing.next_save or is_late:
             standing.next_save = _after(loop.episodes, self._save_frequency())
+            standing.saved_at = loop.timesteps
             self.save()
 
     def _is_time(self, loop: Any, learnt: bool) -> bool:

@@ -247,6 +247,53 @@ def test_a_missing_extra_names_its_install_command(run_command, tmp_path, monkey
     assert "[box2d]" in done.err
 
 
+def test_other_packages_name_their_install_command(run_command, tmp_path):
+    for env, told in (("ALE/Pong-v5", "ale-py"), ("HalfCheetah-v5", "mujoco")):
+        done = run_command(*small("ppo"), "--env", env, "--output-dir", tmp_path / "run")
+        assert done.code == 2
+        assert f"pip install {'gymnasium[mujoco]' if told == 'mujoco' else told}" in done.err
+
+
+def test_the_preset_solves_cartpole(run_command, tmp_path):
+    """A mean of 475 over 100 episodes on other seeds, in a second."""
+    done = run_command("train-rl", "--preset", "cartpole_ppo", "--seed", 11, "--json", "--output-dir", tmp_path)
+    summary = json.loads(done.out)
+    assert summary["solved"]
+    assert summary["eval_mean_return"] >= 475
+    assert summary["eval_episodes"] == 100
+    events = list((tmp_path / "tensorboard").glob("events.*"))
+    assert events
+    measured = run_command("train-rl", "--evaluate", tmp_path, "--eval-episodes", 20, "--seed", 5, "--json",
+                           "--output-dir", tmp_path / "measured")  # fmt: skip
+    record = json.loads(measured.out)
+    assert record == json.loads((tmp_path / "measured" / "evaluation.json").read_text())
+    assert (record["n"], record["data"]) == (20, "CartPole-v1")
+    assert record["metrics"]["mean_return"]["value"] > 450
+
+
+def test_a_saved_agent_is_not_measured_where_it_does_not_fit(run_command, tmp_path):
+    PPOAgent(state_dim=4, action_dim=2, hidden_dim=8).save(tmp_path / "agent.safetensors")
+    done = run_command("train-rl", "--evaluate", tmp_path)
+    assert (done.code, "name it with --env" in done.err) == (1, True)
+    done = run_command("train-rl", "--evaluate", tmp_path, "--env", "Acrobot-v1")
+    assert (done.code, "the environment has (6,) and (3,)" in done.err) == (1, True)
+    assert run_command("train-rl", "--evaluate", tmp_path, "--env", "CartPole-v1", "--eval-episodes", 3).code == 0
+
+
+def test_typed_episodes_go_before_the_steps_of_a_preset(run_command, tmp_path):
+    done = run_command("train-rl", "--preset", "cartpole_ppo", "--max-episodes", 9, "--json", "--output-dir", tmp_path)
+    assert 9 <= json.loads(done.out)["episodes"] < 40
+
+
+def test_a_named_checkpoint_is_gone_on_from(run_command, copied_run):
+    oldest = min(copied_run.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    done = run_command(
+        *small("ppo", training__solve_at="never"), "--total-timesteps", 2000, "--resume", oldest, "--json"
+    )
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["resumed_from"] == str(oldest)
+
+
 def test_dry_run_tells_and_writes_nothing(run_command, tmp_path):
     done = run_command(*small("ppo"), "--total-timesteps", 5000, "--dry-run", "--output-dir", tmp_path / "run")
     assert done.code == 0
@@ -254,15 +301,23 @@ def test_dry_run_tells_and_writes_nothing(run_command, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_episode_is_recorded_and_the_policy_exported(run_command, tmp_path):
-    pytest.importorskip("onnxruntime")
+def test_an_episode_is_recorded(run_command, tmp_path):
     from PIL import Image
 
     done = run_command(*small("ppo", training__update_frequency=256), "--env", f"{ODD}:Corridor", "--total-timesteps",
-                       600, "--record-video", "--onnx", "--output-dir", tmp_path)  # fmt: skip
+                       600, "--record-video", "--output-dir", tmp_path)  # fmt: skip
     assert done.code == 0, done.err
     with Image.open(tmp_path / "episode.gif") as picture:
         assert picture.n_frames > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_the_exported_policy_says_what_the_agent_says(run_command, tmp_path, algorithm):
+    pytest.importorskip("onnxruntime")
+    done = run_command(*small(algorithm, normalize_observations="true"), "--total-timesteps", 2500, "--onnx",
+                       "--output-dir", tmp_path)  # fmt: skip
+    assert done.code == 0, done.err
     assert "policy.onnx: equal to the agent" in done.out
 
 

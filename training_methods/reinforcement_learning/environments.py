@@ -95,7 +95,7 @@ def _unknown(name: str, error: Exception) -> ConfigurationError:
         return missing_package("ale-py", f"the environment {name}")
     known = sorted(gymnasium.registry)
     close = _nearest_few(name, known)
-    hint = f"did you mean {' or '.join(close)}?" if close else "see `python main.py train-rl --list-envs`"
+    hint = f"did you mean {' or '.join(close)}?" if close else "gymnasium.pprint_registry() lists those there are"
     return ConfigurationError(f"no environment '{name}'", hint=hint)
 
 

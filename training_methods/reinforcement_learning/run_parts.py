@@ -119,7 +119,9 @@ def load_agent(path: Path) -> Agent:
     """
     algorithm = load_arrays(path)[1].get("algorithm")
     if algorithm not in ALGORITHMS:
-        raise DataValidationError(f"{path} is an agent of {algorithm}, which is not known here", hint="update the toolkit")
+        raise DataValidationError(
+            f"{path} is an agent of {algorithm}, which is not known here", hint="update the toolkit"
+        )
     return agent_class(algorithm).load(path)
 
 
