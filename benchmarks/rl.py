@@ -1,6 +1,6 @@
 """Speed and learning of our PPO and DQN beside Stable-Baselines3 and a plain loop in torch, in one run.
 
-    python benchmarks/rl.py [--cases ppo-cartpole dqn-256 ...] [--seeds 3] [--sb3 PYTHON]
+    python benchmarks/rl.py [--cases ppo-cartpole dqn-256 ...] [--seeds 3] [--sb3 PYTHON] [--sb3-threads 1]
 
 All train in the same environment with the same network sizes and hyper-parameters from the same seeds, each training
 in a process of its own, in turn (A B C A B C). Printed for each case are medians over the seeds of environment steps
@@ -275,19 +275,18 @@ def one_run(python: str, tool: str, case: str, seed: int, threads: int) -> dict[
     return result
 
 
-def compare(case: str, seeds: int, sb3: str | None) -> None:
+def compare(case: str, seeds: int, sb3: str | None, threads: int | None) -> None:
     """One case: everybody in turn, then the table."""
     tools = {"ours": sys.executable, **({"sb3": sb3} if sb3 else {})}
     if CASES[case][0] == "ppo":
         tools["plain"] = sys.executable
-    threads = 1
-    if sb3:
+    if sb3 and threads is None:
         tried = {number: one_run(sb3, "sb3", case, 99, number)["steps_per_cpu_second"] for number in (1, 0)}
         threads = max(tried, key=lambda number: tried[number])
     results: dict[str, list[dict[str, Any]]] = {tool: [] for tool in tools}
     for seed in range(1, seeds + 1):
         for tool, python in tools.items():
-            results[tool].append(one_run(python, tool, case, seed, threads if tool == "sb3" else 1))
+            results[tool].append(one_run(python, tool, case, seed, (threads or 0) if tool == "sb3" else 1))
     algorithm, env, steps, _, values = CASES[case]
     print(f"\n{case}: {algorithm.upper()}, {env}, {steps:,} steps, hidden {values['hidden_dim']}, {seeds} seeds")
     base = statistics.median(one["steps_per_cpu_second"] for one in results.get("sb3", results["ours"]))
@@ -304,8 +303,7 @@ def compare(case: str, seeds: int, sb3: str | None) -> None:
             f"  {tool:6} {speed:10,.0f} steps/CPU s  x{speed / base:4.1f}  threshold {until:18}  {'  '.join(figures)}"
         )
     if sb3:
-        setting = "one thread" if threads else "the threads that torch chose"
-        print(f"  (Stable-Baselines3 with {setting}, its better setting)")
+        print(f"  (Stable-Baselines3 with {'one thread' if threads else 'the threads that torch chose'})")
 
 
 def main() -> None:
@@ -314,6 +312,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=["ppo-cartpole", "dqn-256", "dqn-64"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sb3", metavar="PYTHON", help="interpreter of an environment with stable-baselines3")
+    parser.add_argument("--sb3-threads", type=int, help="its threads; default: what is better of 1 and torch's choice")
     parser.add_argument("--worker", choices=["ours", "sb3", "plain"], help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
@@ -329,7 +328,7 @@ def main() -> None:
     if sb3 is None:
         print("stable-baselines3 is not installed; ours alone (see --help)", file=sys.stderr)
     for case in args.cases:
-        compare(case, args.seeds, sb3)
+        compare(case, args.seeds, sb3, args.sb3_threads)
 
 
 if __name__ == "__main__":
