@@ -49,7 +49,7 @@ def evaluate_agent(
     timeout = agent.settings.training.step_timeout
     started = time.monotonic()
     with few_threads(), WATCH.on(timeout):
-        evaluator = Evaluator(source_of(environment, agent.settings), episodes, timeout)
+        evaluator = Evaluator(source_of(environment, agent.settings), episodes)
         try:
             check_fits(agent, evaluator.environments, path)
             measured = evaluator.evaluate(agent, seed + SEEDS_OF_FINAL)

@@ -261,7 +261,7 @@ class Run:
         from training_methods.reinforcement_learning.evaluation import Evaluator
 
         if episodes not in self._evaluators:
-            self._evaluators[episodes] = Evaluator(self.source, episodes, self.training.step_timeout)
+            self._evaluators[episodes] = Evaluator(self.source, episodes)
         return self._evaluators[episodes]
 
     def _evaluate(self) -> None:

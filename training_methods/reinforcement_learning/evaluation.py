@@ -9,7 +9,8 @@ import numpy as np
 
 from training_methods.reinforcement_learning.agents.agent import Agent
 from training_methods.reinforcement_learning.environments import EnvironmentSource, registered
-from training_methods.reinforcement_learning.vector_environments import Environments, make_environments
+from training_methods.reinforcement_learning.native_environments import native_environments
+from training_methods.reinforcement_learning.vector_environments import Environments, LocalEnvironments
 
 Array = Any
 
@@ -45,18 +46,13 @@ class Evaluator:
     Args:
         source: the environment; a limit of its own goes before `max_steps`.
         episodes: how many there are in an evaluation.
-        step_timeout: seconds that a step may take.
     """
 
-    def __init__(self, source: EnvironmentSource, episodes: int, step_timeout: float) -> None:
+    def __init__(self, source: EnvironmentSource, episodes: int) -> None:
         own = getattr(registered(source.name), "max_episode_steps", None)
         source = replace(source, max_steps=None) if own else source
-        environments = make_environments(source, episodes, "auto", step_timeout) if episodes > 1 else None
-        if environments is None or environments.kind != "native":
-            if environments is not None:
-                environments.close()
-            environments = make_environments(source, min(episodes, SIDE_BY_SIDE), "sync", step_timeout)
-        self.environments: Environments = environments
+        native = native_environments(source, episodes)
+        self.environments: Environments = native or LocalEnvironments(source, min(episodes, SIDE_BY_SIDE))
         self._episodes = episodes
 
     def evaluate(self, agent: Agent, seed: int) -> Evaluation:

@@ -66,7 +66,7 @@ def test_agents_learn_the_way_through_the_corridor_in_every_space(name, algorith
         settings = DQNSettings(learning_starts=200, target_update=50, epsilon_decay=0.9, train_freq=4, **common)
     loop = begin(EnvironmentSettings(id=named(name)), settings, algorithm, 0, "cpu")
     loop.run(lambda state, _: state.timesteps >= (1536 if algorithm == "ppo" else 1500))
-    evaluator = Evaluator(source(name), 12, 30.0)
+    evaluator = Evaluator(source(name), 12)
     assert evaluator.evaluate(loop.agent, seed=1000).mean > 0.9
 
 

@@ -23,6 +23,7 @@ from training_methods.reinforcement_learning.q_learning import q_path, stream_or
 from training_methods.reinforcement_learning.replay_buffer import Priorities, ReplayBuffer, Transitions
 from training_methods.reinforcement_learning.settings import DQNSettings
 from training_methods.reinforcement_learning.spaces import Actions, Observations
+from training_methods.reinforcement_learning.threads import numpy_on_one_thread
 
 Array = Any
 
@@ -220,7 +221,8 @@ class DQNAgent(Agent):
         if self.steps_seen < settings.learning_starts + self.num_envs * settings.train_freq:
             rounds = 1  # what was stored before learning began does not count
             self._steps_since_update = 0
-        figures = [self._learn() for _ in range(rounds * settings.gradient_steps)]
+        with numpy_on_one_thread():
+            figures = [self._learn() for _ in range(rounds * settings.gradient_steps)]
         loss, q_mean, norm = figures[0]
         if len(figures) > 1:
             loss, q_mean, norm = (sum(column) / len(figures) for column in zip(*figures, strict=True))

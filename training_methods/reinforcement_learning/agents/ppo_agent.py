@@ -22,6 +22,7 @@ from training_methods.reinforcement_learning.policy_learning import LOSS_NAMES, 
 from training_methods.reinforcement_learning.rollout_buffer import RolloutBuffer
 from training_methods.reinforcement_learning.settings import PPOSettings
 from training_methods.reinforcement_learning.spaces import Actions, Observations
+from training_methods.reinforcement_learning.threads import numpy_on_one_thread
 
 Array = Any
 
@@ -163,6 +164,10 @@ class PPOAgent(Agent):
         """
         if not self.rollout.is_full:
             return {}
+        with numpy_on_one_thread():
+            return self._learn()
+
+    def _learn(self) -> dict[str, float]:
         settings = self.settings
         steps = self.rollout.flattened(settings.gamma, settings.gae_lambda)
         count = len(steps.actions)
