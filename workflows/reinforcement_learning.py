@@ -194,8 +194,7 @@ class Run:
 
     def go(self) -> None:
         """Train to the end, or until a signal."""
-        label = "training"
-        with self.console.progress(self.steps or self.episodes, label) as progress:
+        with self.console.progress(self.steps or self.episodes, "training") as progress:
             progress.go_on_from(self._done())
             while not self.is_finished and self.signals.number is None:
                 self._stretch()
@@ -285,6 +284,9 @@ class Run:
         standing.is_out_of_patience = bool(patience) and standing.evaluations_without_gain >= patience
         if training.solve_at != "never" and self.threshold is not None and measured.mean >= self.threshold:
             standing.is_solved = self._is_confirmed()
+            if standing.is_solved:  # what was confirmed is kept, whatever a shorter evaluation said before
+                standing.best_mean, standing.best_step = measured.mean, self.loop.timesteps
+                self._keep_best()
 
     def _is_confirmed(self) -> bool:
         """Whether as many episodes as the final evaluation has, on other seeds than it, agree."""
