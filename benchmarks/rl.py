@@ -1,6 +1,6 @@
 """Speed and learning of our PPO and DQN beside Stable-Baselines3 and a plain loop in torch, in one run.
 
-    python benchmarks/rl.py [--cases ppo-cartpole dqn-256 ...] [--seeds 3] [--sb3 PYTHON] [--sb3-threads 1]
+    python benchmarks/rl.py [--cases ppo-cartpole dqn-256 ...] [--seeds 3] [--sb3 PYTHON] [--sb3-threads 1] [--no-plain]
 
 All train in the same environment with the same network sizes and hyper-parameters from the same seeds, each training
 in a process of its own, in turn (A B C A B C). Printed for each case are medians over the seeds of environment steps
@@ -275,10 +275,10 @@ def one_run(python: str, tool: str, case: str, seed: int, threads: int) -> dict[
     return result
 
 
-def compare(case: str, seeds: int, sb3: str | None, threads: int | None) -> None:
+def compare(case: str, seeds: int, sb3: str | None, threads: int | None, with_plain: bool) -> None:
     """One case: everybody in turn, then the table."""
     tools = {"ours": sys.executable, **({"sb3": sb3} if sb3 else {})}
-    if CASES[case][0] == "ppo":
+    if with_plain and CASES[case][0] == "ppo":
         tools["plain"] = sys.executable
     if sb3 and threads is None:
         tried = {number: one_run(sb3, "sb3", case, 99, number)["steps_per_cpu_second"] for number in (1, 0)}
@@ -313,6 +313,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sb3", metavar="PYTHON", help="interpreter of an environment with stable-baselines3")
     parser.add_argument("--sb3-threads", type=int, help="its threads; default: what is better of 1 and torch's choice")
+    parser.add_argument("--no-plain", action="store_true", help="leave the plain loop out")
     parser.add_argument("--worker", choices=["ours", "sb3", "plain"], help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
@@ -328,7 +329,7 @@ def main() -> None:
     if sb3 is None:
         print("stable-baselines3 is not installed; ours alone (see --help)", file=sys.stderr)
     for case in args.cases:
-        compare(case, args.seeds, sb3, args.sb3_threads)
+        compare(case, args.seeds, sb3, args.sb3_threads, not args.no_plain)
 
 
 if __name__ == "__main__":
