@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -12,6 +14,7 @@ from shared_utils.errors import ConfigurationError, LLMToolkitError, TrainingErr
 from training_methods.reinforcement_learning.environment_checks import environment_findings
 from training_methods.reinforcement_learning.environments import EnvironmentSource, environment_class
 from training_methods.reinforcement_learning.evaluation import Evaluator
+from training_methods.reinforcement_learning.native_environments import attribute_state, restore_attributes
 from training_methods.reinforcement_learning.prepared_environment import WATCH, PreparedEnvironment
 from training_methods.reinforcement_learning.run_parts import begin
 from training_methods.reinforcement_learning.settings import (
@@ -244,3 +247,16 @@ def test_an_infinite_reward_is_told():
 def test_continuous_actions_span_the_range_of_the_space():
     env = PreparedEnvironment(source("Numbers"))
     assert [env._writer.write(np.array([one]))[0] for one in (-1.0, 0.0, 1.0, 5.0)] == [-2.0, 2.0, 6.0, 6.0]
+
+
+def test_a_vector_with_a_random_state_for_each_environment_comes_to_the_same_place():
+    def made(seed):
+        return SimpleNamespace(
+            places=np.arange(3.0) + seed, is_over=False, chance=[np.random.default_rng(seed + one) for one in range(3)]
+        )
+
+    one, other = made(1), made(2)
+    arrays, facts = attribute_state(one)
+    restore_attributes(other, arrays, json.loads(json.dumps(facts)))
+    assert np.array_equal(one.places, other.places)
+    assert [rng.random() for rng in one.chance] == [rng.random() for rng in other.chance]
