@@ -104,6 +104,7 @@ class Standing:
     next_evaluation: int = 0
     next_save: int = 0
     saved_at: int = 0
+    evaluated_at: int = 0
     best_mean: float | None = None
     best_step: int = 0
     evaluations_without_gain: int = 0
@@ -267,6 +268,7 @@ class Run:
         from training_methods.reinforcement_learning.evaluation import SEEDS_WHILE_TRAINING
 
         standing, training = self.standing, self.training
+        standing.evaluated_at = self.loop.timesteps
         measured = self.evaluator(training.eval_episodes).evaluate(
             self.loop.agent, self.request.seed + SEEDS_WHILE_TRAINING
         )
@@ -298,12 +300,10 @@ class Run:
         )
 
     def _last_evaluation(self) -> None:
-        """The agent at the end is measured like those before, unless it just was or the run is over for its sake."""
+        """The agent at the end is measured like those before, unless it just was."""
         standing = self.standing
-        if standing.best_step != self.loop.timesteps and not standing.is_out_of_patience:
-            was_solved = standing.is_solved
+        if standing.evaluated_at != self.loop.timesteps:
             self._evaluate()
-            standing.is_solved = standing.is_solved or was_solved
 
     def _keep_best(self) -> None:
         from workflows.rl_checkpoints import agent_bytes
