@@ -217,6 +217,8 @@ def test_environments_without_a_seed_are_told_and_go_on(run_command, tmp_path):
           "--set", "reinforcement_learning.ppo.training.vectorization=subprocess"], 1,
          ["has not answered for 0.6 seconds"]),
         (["--env-kwargs", '{"colour": 1}'], 2, ["colour", "--env-kwargs"]),
+        (["--env-kwargs", '{"id": "Acrobot-v1"}'], 2, ["'id' is no argument of an environment"]),
+        (["--env", ":Thing"], 1, ["could not be imported"]),
         (["--env-kwargs", "{"], 2, ["--env-kwargs", "a JSON object is needed"]),
         (["--set", "reinforcement_learning.ppo.state_dim=128"], 2, ["state_dim is 128, and the environment has 4"]),
         (["--set", "reinforcement_learning.ppo.action_dim=10"], 2, ["action_dim is 10, and the environment has 2"]),

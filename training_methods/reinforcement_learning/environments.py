@@ -21,6 +21,7 @@ from shared_utils.settings import nearest
 _VERSIONED = re.compile(r"-v\d+$")  # how the ids of gymnasium end
 # What gymnasium asks for, and which of our extras brings it.
 _EXTRAS = {"box2d": "box2d", "classic-control": "classic-control", "classic_control": "classic-control"}
+_RESERVED = {"id", "num_envs", "vectorization_mode", "disable_env_checker", "render_mode"}  # said by other flags
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
     Raises:
         ConfigurationError: there is no such environment, a package is missing, or the arguments do not fit.
     """
+    taken = sorted(_RESERVED & set(source.kwargs))
+    if taken:
+        raise ConfigurationError(
+            f"'{taken[0]}' is no argument of an environment", hint="use --env, --num-envs or --record-video"
+        )
     kwargs = dict(source.kwargs) | ({"render_mode": render_mode} if render_mode else {})
     if source.is_class:
         env = _called(source, environment_class(source.name), kwargs)
@@ -87,6 +93,8 @@ def registered(name: str) -> Any:
         raise ConfigurationError(f"{name}: {error}", hint="check the name before the colon") from None
     except gymnasium.error.Error as error:
         raise _unknown(name, error) from None
+    except Exception as error:  # of the module before the colon
+        raise _broken(name, "imported", error) from error
 
 
 def _unknown(name: str, error: Exception) -> ConfigurationError:
