@@ -1,6 +1,6 @@
 """Speed and learning of our PPO and DQN beside Stable-Baselines3 and a plain loop in torch, in one run.
 
-    python benchmarks/rl.py [--cases ppo-cartpole dqn-256 ...] [--seeds 3] [--sb3 PYTHON]
+    python benchmarks/rl.py [--cases ppo-cartpole dqn-256 ...] [--seeds 3] [--sb3 PYTHON] [--sb3-threads 1] [--no-plain]
 
 All train in the same environment with the same network sizes and hyper-parameters from the same seeds, each training
 in a process of its own, in turn (A B C A B C). Printed for each case are medians over the seeds of environment steps
@@ -60,11 +60,11 @@ DQN = {
     "max_grad_norm": 10.0,
     "hidden_dim": 256,
 }
-LUNAR = {"gamma": 0.999, "gae_lambda": 0.98, "entropy_coef": 0.01, "update_frequency": 8192, "k_epochs": 4}
+LUNAR = {"gamma": 0.995, "gae_lambda": 0.97, "entropy_coef": 0.01, "k_epochs": 4, "learning_rate": 1e-3}
 # name: algorithm, environment, steps, threshold, hyper-parameters
 CASES: dict[str, tuple[str, str, int, float, dict[str, Any]]] = {
-    "ppo-cartpole": ("ppo", "CartPole-v1", 100_000, 475.0, PPO),
-    "ppo-lunarlander": ("ppo", "LunarLander-v3", 300_000, 200.0, PPO | LUNAR),
+    "ppo-cartpole": ("ppo", "CartPole-v1", 80_000, 475.0, PPO),
+    "ppo-lunarlander": ("ppo", "LunarLander-v3", 150_000, 200.0, PPO | LUNAR),
     "ppo-acrobot": ("ppo", "Acrobot-v1", 100_000, -100.0, PPO),
     "dqn-256": ("dqn", "CartPole-v1", 20_000, 475.0, DQN),
     "dqn-64": ("dqn", "CartPole-v1", 20_000, 475.0, DQN | {"hidden_dim": 64}),
@@ -82,6 +82,7 @@ class Clock:
         self.reached: float | None = None
 
     def episode(self, reward: float, step: int) -> None:
+        """Note an episode that has ended."""
         self.returns.append(reward)
         self.steps.append(step)
         recent = self.returns[-100:]
@@ -89,6 +90,7 @@ class Clock:
             self.reached = time.monotonic() - self.started
 
     def result(self, steps: int) -> dict[str, Any]:
+        """The figures of a training."""
         seconds, cpu = time.monotonic() - self.started, time.process_time() - self.cpu
         last = [reward for reward, step in zip(self.returns, self.steps, strict=True) if step > 0.8 * steps]
         # The curve by steps, not by episodes: short episodes would count more.
@@ -113,7 +115,7 @@ def run_ours(case: str, seed: int) -> dict[str, Any]:
         PPOSettings,
         PPOTrainingSettings,
     )
-    from training_methods.reinforcement_learning.threads import one_thread
+    from training_methods.reinforcement_learning.threads import few_threads
 
     algorithm, env, steps, threshold, values = CASES[case]
     values = dict(values)
@@ -124,7 +126,7 @@ def run_ours(case: str, seed: int) -> dict[str, Any]:
     else:
         # What Stable-Baselines3 has: neither dueling nor double.
         settings = DQNSettings(**values, use_dueling=False, double_dqn=False, training=DQNTrainingSettings())
-    with one_thread():
+    with few_threads():
         loop = begin(EnvironmentSettings(id=env), settings, algorithm, seed, "cpu")  # type: ignore[arg-type]
         clock = Clock(threshold)
 
@@ -247,7 +249,9 @@ def run_plain(case: str, seed: int) -> dict[str, Any]:
                 ratio = (policy.log_prob(a) - old).exp()
                 adv = (adv - adv.mean()) / (adv.std() + 1e-8)
                 loss = -torch.min(ratio * adv, ratio.clamp(0.8, 1.2) * adv).mean()
-                loss = loss + 0.5 * (critic(x)[:, 0] - goal).square().mean() - v["entropy_coef"] * policy.entropy().mean()
+                loss = (
+                    loss + 0.5 * (critic(x)[:, 0] - goal).square().mean() - v["entropy_coef"] * policy.entropy().mean()
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(parameters, 0.5)
@@ -271,19 +275,18 @@ def one_run(python: str, tool: str, case: str, seed: int, threads: int) -> dict[
     return result
 
 
-def compare(case: str, seeds: int, sb3: str | None) -> None:
+def compare(case: str, seeds: int, sb3: str | None, threads: int | None, with_plain: bool) -> None:
     """One case: everybody in turn, then the table."""
     tools = {"ours": sys.executable, **({"sb3": sb3} if sb3 else {})}
-    if CASES[case][0] == "ppo":
+    if with_plain and CASES[case][0] == "ppo":
         tools["plain"] = sys.executable
-    threads = 1
-    if sb3:
+    if sb3 and threads is None:
         tried = {number: one_run(sb3, "sb3", case, 99, number)["steps_per_cpu_second"] for number in (1, 0)}
         threads = max(tried, key=lambda number: tried[number])
     results: dict[str, list[dict[str, Any]]] = {tool: [] for tool in tools}
     for seed in range(1, seeds + 1):
         for tool, python in tools.items():
-            results[tool].append(one_run(python, tool, case, seed, threads if tool == "sb3" else 1))
+            results[tool].append(one_run(python, tool, case, seed, (threads or 0) if tool == "sb3" else 1))
     algorithm, env, steps, _, values = CASES[case]
     print(f"\n{case}: {algorithm.upper()}, {env}, {steps:,} steps, hidden {values['hidden_dim']}, {seeds} seeds")
     base = statistics.median(one["steps_per_cpu_second"] for one in results.get("sb3", results["ours"]))
@@ -296,9 +299,11 @@ def compare(case: str, seeds: int, sb3: str | None) -> None:
             found = [one[name] for one in runs]
             spread = statistics.stdev(found) if len(found) > 1 else 0.0
             figures.append(f"{name} {statistics.mean(found):7.1f} +- {spread:5.1f}")
-        print(f"  {tool:6} {speed:10,.0f} steps/CPU s  x{speed / base:4.1f}  threshold {until:18}  {'  '.join(figures)}")
+        print(
+            f"  {tool:6} {speed:10,.0f} steps/CPU s  x{speed / base:4.1f}  threshold {until:18}  {'  '.join(figures)}"
+        )
     if sb3:
-        print(f"  (Stable-Baselines3 with {'one thread' if threads else 'the threads that torch chose'}, its better setting)")
+        print(f"  (Stable-Baselines3 with {'one thread' if threads else 'the threads that torch chose'})")
 
 
 def main() -> None:
@@ -307,6 +312,8 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=["ppo-cartpole", "dqn-256", "dqn-64"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sb3", metavar="PYTHON", help="interpreter of an environment with stable-baselines3")
+    parser.add_argument("--sb3-threads", type=int, help="its threads; default: what is better of 1 and torch's choice")
+    parser.add_argument("--no-plain", action="store_true", help="leave the plain loop out")
     parser.add_argument("--worker", choices=["ours", "sb3", "plain"], help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
@@ -322,7 +329,7 @@ def main() -> None:
     if sb3 is None:
         print("stable-baselines3 is not installed; ours alone (see --help)", file=sys.stderr)
     for case in args.cases:
-        compare(case, args.seeds, sb3)
+        compare(case, args.seeds, sb3, args.sb3_threads, not args.no_plain)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def add_setting(
     """
     field = field_at(path.replace(METHOD, "lora").replace(ALGORITHM, "ppo"))
     text = str(field.description).replace("%", "%%")
-    default = "that of the method" if METHOD in path else _shown(field.default)
+    default = "that of the method" if METHOD in path else _shown_default(path, field.default)
     shown = f"{text} (default {default}; {path.replace(METHOD, 'METHOD').replace(ALGORITHM, 'ALGORITHM')})"
     options: dict[str, Any] = {"dest": SETTING_PREFIX + path, "default": argparse.SUPPRESS, "help": shown}
     if field.annotation is bool:
@@ -114,6 +114,15 @@ def load_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     preset = getattr(args, "preset", None)
     files = [preset_file(preset), *args.config] if preset else args.config
     return load_config(files, overrides_of(args, parser))
+
+
+def _shown_default(path: str, default: object) -> str:
+    """The default in words; those of both algorithms where they differ."""
+    if ALGORITHM in path:
+        other = field_at(path.replace(ALGORITHM, "dqn")).default
+        if other != default:
+            return f"{_shown(default)} for ppo, {_shown(other)} for dqn"
+    return _shown(default)
 
 
 def _shown(default: object) -> str:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from commands.options import ALGORITHM, add_setting
+from commands.options import ALGORITHM, SETTING_PREFIX, add_setting
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console
 from training_methods.reinforcement_learning.settings import ALGORITHMS
@@ -35,23 +35,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_setting(parser, "--env-kwargs", "reinforcement_learning.env.kwargs")
     for flag, setting in FLAGS.items():
         add_setting(parser, flag, f"{SECTION}.{setting}")
-    parser.add_argument("--record-video", action="store_true", help="write episode.gif, an episode of the finished agent")
+    parser.add_argument(
+        "--record-video", action="store_true", help="write episode.gif, an episode of the finished agent"
+    )
     parser.add_argument("--onnx", action="store_true", help="write policy.onnx, too, checked against the agent")
     parser.add_argument(
         "--preset", metavar="NAME", help="ready-made settings from configs/presets, for example cartpole_ppo"
     )
     parser.add_argument(
-        "--resume", nargs="?", const="", metavar="CHECKPOINT", help="go on from the newest whole checkpoint, or this one"
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="CHECKPOINT",
+        help="go on from the newest whole checkpoint, or this one",
+    )
+    parser.add_argument(
+        "--evaluate",
+        metavar="RUN",
+        help="train nothing: measure the agent of this run folder or file on --eval-episodes episodes of other seeds",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
 
 
 def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Train, then say how good the agent is and what to type next."""
+    if args.evaluate:
+        return _evaluate(args, config, console)
     from configs.loader import to_yaml
     from workflows.reinforcement_learning import dry_run, train_agent
     from workflows.rl_request import AgentRequest
 
+    config = _as_long_as_typed(args, config)
     section = config.reinforcement_learning
     request = AgentRequest(
         run_dir=_run_dir(args, Path(config.common.output_dir)),
@@ -82,6 +96,40 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
     )
     console.info(f"next: see {request.run_dir / 'curves.png'} and {request.run_dir / 'README.md'}")
     return CommandResult(summary)
+
+
+def _as_long_as_typed(args: argparse.Namespace, config: ToolkitConfig) -> ToolkitConfig:
+    """With --max-episodes typed, the total_timesteps of a file or preset do not count."""
+    prefix = f"{SETTING_PREFIX}{SECTION}.training."
+    if not hasattr(args, f"{prefix}max_episodes") or hasattr(args, f"{prefix}total_timesteps"):
+        return config
+    section = config.reinforcement_learning
+    settings = section.of(args.algorithm)
+    training = settings.training.model_copy(update={"total_timesteps": None})
+    changed = section.model_copy(update={args.algorithm: settings.model_copy(update={"training": training})})
+    return config.model_copy(update={"reinforcement_learning": changed})
+
+
+def _evaluate(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
+    from workflows.agent_evaluation import evaluate_agent
+    from workflows.reinforcement_learning import register_own_environments
+
+    register_own_environments()
+    section = config.reinforcement_learning
+    is_named = any(dest.startswith(f"{SETTING_PREFIX}reinforcement_learning.env.") for dest in vars(args))
+    record: dict[str, Any] = evaluate_agent(
+        Path(args.evaluate),
+        section.env if is_named else None,
+        section.of(args.algorithm).training.final_eval_episodes,
+        config.common.seed,
+        Path(args.output_dir) if args.output_dir else None,
+    )
+    figure = record["metrics"]["mean_return"]
+    console.info(
+        f"{args.evaluate} in {record['data']}: mean return over {record['n']} episodes {figure['value']:.1f} "
+        f"({figure['low']:.1f} to {figure['high']:.1f}), standard deviation {record['std_return']:.1f}"
+    )
+    return CommandResult(record)
 
 
 def _verdict(summary: dict[str, Any]) -> str:

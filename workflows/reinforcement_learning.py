@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from shared_utils.console import Console
@@ -28,6 +29,7 @@ def train_agent(request: AgentRequest, console: Console) -> dict[str, object]:
         TrainingError: the environment failed, or a loss was not finite.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    register_own_environments()
     _check_limits(request)
     ensure_output_dir(request.run_dir)
     with run_lock(request.run_dir):
@@ -49,19 +51,28 @@ def dry_run(request: AgentRequest, console: Console) -> dict[str, object]:
     """Say what would be done: environment, network, steps, memory and time; write nothing."""
     from training_methods.reinforcement_learning.run_parts import foretell
 
+    register_own_environments()
     _check_limits(request)
     facts = foretell(request.environment, request.settings, request.algorithm, request.seed, request.device)
     steps, episodes = steps_and_episodes(request.settings)
     length = f"{steps:,} steps" if steps is not None else f"{episodes:,} episodes"
     seconds = steps / facts["steps_per_second"] if steps else None
     console.info(f"{request.environment.id}: observations {facts['observations']}, actions {facts['actions']}")
-    console.info(f"{request.algorithm}: {facts['parameters']:,} parameters, {facts['memory_mb']:.1f} MB for stored steps")
+    console.info(
+        f"{request.algorithm}: {facts['parameters']:,} parameters, {facts['memory_mb']:.1f} MB for stored steps"
+    )
     console.info(
         f"{length} at about {facts['steps_per_second']:,.0f} steps a second"
         + (f", {seconds:,.0f} seconds" if seconds is not None else "")
         + "; nothing was written"
     )
     return {"run_dir": str(request.run_dir), **facts, "timesteps": steps, "episodes": episodes, "seconds": seconds}
+
+
+def register_own_environments() -> None:
+    """Make the toolkit's own environments, whose ids begin with LLMToolkit/, known to gymnasium."""
+    if find_spec("snake_game") is not None:
+        import_module("snake_game.environment").register()
 
 
 def _check_limits(request: AgentRequest) -> None:
@@ -73,6 +84,18 @@ def _check_limits(request: AgentRequest) -> None:
         )
 
 
+def _check_extras(request: AgentRequest, source: Any) -> None:
+    """What is asked for at the end must be possible at the beginning."""
+    if request.record_video:
+        from training_methods.reinforcement_learning.videos import check_video
+
+        check_video(source)
+    if request.onnx:
+        from training_methods.reinforcement_learning.onnx_export import check_onnx
+
+        check_onnx()
+
+
 @dataclass
 class Standing:
     """What a run knows of itself besides agent and environments; part of each checkpoint."""
@@ -80,6 +103,8 @@ class Standing:
     next_log: int = LOG_STEPS
     next_evaluation: int = 0
     next_save: int = 0
+    saved_at: int = 0
+    evaluated_at: int = 0
     best_mean: float | None = None
     best_step: int = 0
     evaluations_without_gain: int = 0
@@ -92,12 +117,14 @@ class Standing:
 def _train(request: AgentRequest, console: Console) -> dict[str, object]:
     from training_methods.reinforcement_learning.prepared_environment import WATCH
     from training_methods.reinforcement_learning.run_parts import check_source, source_of
-    from training_methods.reinforcement_learning.threads import one_thread
+    from training_methods.reinforcement_learning.threads import few_threads
 
     started, timeout = time.time(), request.settings.training.step_timeout
-    for finding in check_source(source_of(request.environment, request.settings), timeout):
+    source = source_of(request.environment, request.settings)
+    for finding in check_source(source, timeout):
         console.warn(finding)
-    with one_thread(), WATCH.on(timeout), StopSignals() as signals:
+    _check_extras(request, source)
+    with few_threads(request.settings.training.threads), WATCH.on(timeout), StopSignals() as signals:
         run = Run(request, console, signals)
         try:
             write_text_atomic(request.run_dir / "config.yaml", request.config_yaml)
@@ -141,7 +168,12 @@ class Run:
             self.loop = begin(request.environment, request.settings, request.algorithm, request.seed, request.device)
         else:
             self.loop, standing, self.best_agent, is_same = go_on(
-                self.resumed_from, request.environment, request.settings, request.algorithm, request.seed, request.device
+                self.resumed_from,
+                request.environment,
+                request.settings,
+                request.algorithm,
+                request.seed,
+                request.device,
             )
             self.standing = Standing(**standing)
             if not is_same:
@@ -163,8 +195,7 @@ class Run:
 
     def go(self) -> None:
         """Train to the end, or until a signal."""
-        label = "training"
-        with self.console.progress(self.steps or self.episodes, label) as progress:
+        with self.console.progress(self.steps or self.episodes, "training") as progress:
             progress.go_on_from(self._done())
             while not self.is_finished and self.signals.number is None:
                 self._stretch()
@@ -178,6 +209,7 @@ class Run:
         standing, loop = self.standing, self.loop
         clock, cpu = time.monotonic(), time.process_time()
         loop.run(self._is_time)
+        is_late = False
         if self._learnt and loop.timesteps >= standing.next_log:
             self._log()
         standing.seconds += time.monotonic() - clock
@@ -185,8 +217,11 @@ class Run:
         if loop.timesteps >= standing.next_evaluation:
             standing.next_evaluation = _after(loop.timesteps, self.training.eval_frequency)
             self._evaluate()
-        if loop.episodes >= standing.next_save:
+            # Where episodes are long or never end, a run must not go without checkpoints.
+            is_late = loop.timesteps - standing.saved_at >= self.training.eval_frequency
+        if loop.episodes >= standing.next_save or is_late:
             standing.next_save = _after(loop.episodes, self._save_frequency())
+            standing.saved_at = loop.timesteps
             self.save()
 
     def _is_time(self, loop: Any, learnt: bool) -> bool:
@@ -226,13 +261,14 @@ class Run:
         from training_methods.reinforcement_learning.evaluation import Evaluator
 
         if episodes not in self._evaluators:
-            self._evaluators[episodes] = Evaluator(self.source, episodes, self.training.step_timeout)
+            self._evaluators[episodes] = Evaluator(self.source, episodes)
         return self._evaluators[episodes]
 
     def _evaluate(self) -> None:
         from training_methods.reinforcement_learning.evaluation import SEEDS_WHILE_TRAINING
 
         standing, training = self.standing, self.training
+        standing.evaluated_at = self.loop.timesteps
         measured = self.evaluator(training.eval_episodes).evaluate(
             self.loop.agent, self.request.seed + SEEDS_WHILE_TRAINING
         )
@@ -250,20 +286,24 @@ class Run:
         standing.is_out_of_patience = bool(patience) and standing.evaluations_without_gain >= patience
         if training.solve_at != "never" and self.threshold is not None and measured.mean >= self.threshold:
             standing.is_solved = self._is_confirmed()
+            if standing.is_solved:  # what was confirmed is kept, whatever a shorter evaluation said before
+                standing.best_mean, standing.best_step = measured.mean, self.loop.timesteps
+                self._keep_best()
 
     def _is_confirmed(self) -> bool:
         """Whether as many episodes as the final evaluation has, on other seeds than it, agree."""
         episodes = self.training.final_eval_episodes
         seed = self.request.seed + 3_000_017 + self.loop.timesteps
-        return self.threshold is not None and self.evaluator(episodes).evaluate(self.loop.agent, seed).mean >= self.threshold
+        return (
+            self.threshold is not None
+            and self.evaluator(episodes).evaluate(self.loop.agent, seed).mean >= self.threshold
+        )
 
     def _last_evaluation(self) -> None:
-        """The agent at the end is measured like those before, unless it just was or the run is over for its sake."""
+        """The agent at the end is measured like those before, unless it just was."""
         standing = self.standing
-        if standing.best_step != self.loop.timesteps and not standing.is_out_of_patience:
-            was_solved = standing.is_solved
+        if standing.evaluated_at != self.loop.timesteps:
             self._evaluate()
-            standing.is_solved = standing.is_solved or was_solved
 
     def _keep_best(self) -> None:
         from workflows.rl_checkpoints import agent_bytes
@@ -288,8 +328,3 @@ class Run:
 def _after(count: int, frequency: int) -> int:
     """The next multiple of a frequency."""
     return (count // frequency + 1) * frequency
-
-
-def run_folder_of(path: Path) -> Path:
-    """The run folder that a path means: the folder, or that of a file in it."""
-    return path if path.is_dir() else path.parent

@@ -8,11 +8,10 @@ from typing import Any
 from shared_utils.bug_report import package_versions
 from shared_utils.console import Console
 from shared_utils.file_utils import atomic_binary_writer, write_json_atomic, write_text_atomic
+from workflows.agent_evaluation import PACKAGES, evaluation_record, return_interval
 from workflows.fine_tuning_request import flat_settings
 from workflows.rl_request import AgentRequest, resume_command
 from workflows.run_folder import RUN_FILE, timestamp
-
-PACKAGES = ("gymnasium", "torch", "numpy")
 
 
 def run_record(request: AgentRequest, loop: Any, started: float) -> dict[str, object]:
@@ -25,8 +24,8 @@ def run_record(request: AgentRequest, loop: Any, started: float) -> dict[str, ob
         "vectorization": loop.environments.kind,
         "seed": request.seed,
         "identity": request.identity,
-        "threads": 1,
-        "versions": package_versions(),
+        "threads": request.settings.training.threads,
+        "versions": package_versions(PACKAGES),
         "started": timestamp(started),
         "result": None,
     }
@@ -38,7 +37,6 @@ def finish_run(request: AgentRequest, run: Any, record: dict[str, object], conso
     from training_methods.reinforcement_learning.evaluation import SEEDS_OF_FINAL
     from training_methods.reinforcement_learning.return_curves import write_return_curves
     from training_methods.reinforcement_learning.run_parts import AGENT_FILE, agent_class
-    from workflows.agent_evaluation import evaluation_record, return_interval
 
     run.save()
     keeps_best = request.early_stopping.restore_best_weights and run.best_agent is not None
@@ -113,6 +111,6 @@ def _card(request: AgentRequest, agent: Any, summary: dict[str, Any]) -> str:
             parameters=int(agent.parameters.values.numel()),
             settings=flat_settings(request.settings.model_dump(mode="json")),
             summary=summary,
-            versions=package_versions(),
+            versions=package_versions(PACKAGES),
         )
     )

@@ -35,8 +35,8 @@ tags: [reinforcement-learning, {facts.algorithm}, llm-complete-toolkit]
 # {name} agent for {facts.environment}
 
 ## Task
-The gymnasium environment `{facts.environment}`{arguments}. The agent has {facts.parameters:,} parameters and was trained
-for {summary["timesteps"]:,} steps ({summary["episodes"]:,} episodes) with the seed {facts.seed}, in
+The gymnasium environment `{facts.environment}`{arguments}. The agent has {facts.parameters:,} parameters.
+It was trained for {summary["timesteps"]:,} steps ({summary["episodes"]:,} episodes) with the seed {facts.seed}, in
 {summary["cpu_seconds"]:,.1f} seconds of CPU time.
 
 ## Result
@@ -69,8 +69,9 @@ Made with {versions}.
 
 def _result(summary: Mapping[str, Any]) -> str:
     lines = [
-        f"Mean return over {summary['eval_episodes']} episodes on seeds of their own: {summary['eval_mean_return']:.2f} "
-        f"(95% interval {summary['eval_low']:.2f} to {summary['eval_high']:.2f}, standard deviation of an episode "
+        f"Mean return over {summary['eval_episodes']} episodes on seeds of their own: "
+        f"{summary['eval_mean_return']:.2f} (95% interval {summary['eval_low']:.2f} to "
+        f"{summary['eval_high']:.2f}, standard deviation of an episode "
         f"{summary['eval_std_return']:.2f})."
     ]
     if summary["solve_at"] is not None:

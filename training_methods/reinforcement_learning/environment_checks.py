@@ -42,26 +42,28 @@ def environment_findings(source: EnvironmentSource, step_timeout: float) -> list
                 return []  # tested where they are made; the check would only cost time
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                _check(source.name, env)
+                doubt = _check(source.name, env)
         finally:
             WATCH.ended()
             with suppress(Exception):
                 env.close()
-    words = [_in_one_line(str(one.message)) for one in caught]
+    words = [*doubt, *(_in_one_line(str(one.message)) for one in caught)]
     return [
-        f"{source.name}: {word}"
-        for word in dict.fromkeys(words)
-        if not any(harmless in word for harmless in _HARMLESS)
+        f"{source.name}: {word}" for word in dict.fromkeys(words) if not any(harmless in word for harmless in _HARMLESS)
     ]
 
 
-def _check(name: str, env: gymnasium.Env[Any, Any]) -> None:
+def _check(name: str, env: gymnasium.Env[Any, Any]) -> list[str]:
+    """What is doubtful; what makes training impossible is raised."""
     try:
         check_env(env.unwrapped, skip_render_check=True, skip_close_check=True)
+        return []
     except LLMToolkitError:
         raise
     except Exception as error:
         reason = _in_one_line(str(error)) or "without a word"
+        if isinstance(error, AssertionError) and "determin" in reason.casefold():
+            return ["the same seed does not give the same episode; runs will not repeat, nor go on as they were"]
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
         raise LLMToolkitError(
             f"{name} breaks the gymnasium API: {kind}{reason}",

@@ -1,4 +1,4 @@
-"""Environments by name: a gymnasium id, `module:Class` or `path/to/file.py:Class`; what is wrong is told in one line."""
+"""Environments by name: a gymnasium id, `module:Class` or `path/to/file.py:Class`; what is wrong is one line."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from shared_utils.settings import nearest
 _VERSIONED = re.compile(r"-v\d+$")  # how the ids of gymnasium end
 # What gymnasium asks for, and which of our extras brings it.
 _EXTRAS = {"box2d": "box2d", "classic-control": "classic-control", "classic_control": "classic-control"}
+_RESERVED = {"id", "num_envs", "vectorization_mode", "disable_env_checker", "render_mode"}  # said by other flags
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
     Raises:
         ConfigurationError: there is no such environment, a package is missing, or the arguments do not fit.
     """
+    taken = sorted(_RESERVED & set(source.kwargs))
+    if taken:
+        raise ConfigurationError(
+            f"'{taken[0]}' is no argument of an environment", hint="use --env, --num-envs or --record-video"
+        )
     kwargs = dict(source.kwargs) | ({"render_mode": render_mode} if render_mode else {})
     if source.is_class:
         env = _called(source, environment_class(source.name), kwargs)
@@ -87,6 +93,8 @@ def registered(name: str) -> Any:
         raise ConfigurationError(f"{name}: {error}", hint="check the name before the colon") from None
     except gymnasium.error.Error as error:
         raise _unknown(name, error) from None
+    except Exception as error:  # of the module before the colon
+        raise _broken(name, "imported", error) from error
 
 
 def _unknown(name: str, error: Exception) -> ConfigurationError:
@@ -95,7 +103,7 @@ def _unknown(name: str, error: Exception) -> ConfigurationError:
         return missing_package("ale-py", f"the environment {name}")
     known = sorted(gymnasium.registry)
     close = _nearest_few(name, known)
-    hint = f"did you mean {' or '.join(close)}?" if close else "see `python main.py train-rl --list-envs`"
+    hint = f"did you mean {' or '.join(close)}?" if close else "gymnasium.pprint_registry() lists those there are"
     return ConfigurationError(f"no environment '{name}'", hint=hint)
 
 
@@ -115,7 +123,7 @@ def _called(source: EnvironmentSource, maker: Any, kwargs: dict[str, Any]) -> An
     try:
         return maker(**kwargs)
     except gymnasium.error.DependencyNotInstalled as error:
-        raise _missing(source.name, str(error)) from None
+        raise missing_dependency(source.name, str(error)) from None
     except gymnasium.error.Error as error:
         raise ConfigurationError(f"{source.name}: {error}", hint="check --env and --env-kwargs") from None
     except ModuleNotFoundError as error:
@@ -132,7 +140,8 @@ def _called(source: EnvironmentSource, maker: Any, kwargs: dict[str, Any]) -> An
         raise _broken(source.name, "made", error) from error
 
 
-def _missing(name: str, message: str) -> ConfigurationError:
+def missing_dependency(name: str, message: str) -> ConfigurationError:
+    """The error for a package that gymnasium asks for, with the command that installs it."""
     asked = re.search(r"gymnasium\[([\w-]+)\]", message)
     extra = asked[1] if asked else ""
     if extra in _EXTRAS:

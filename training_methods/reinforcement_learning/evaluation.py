@@ -9,7 +9,8 @@ import numpy as np
 
 from training_methods.reinforcement_learning.agents.agent import Agent
 from training_methods.reinforcement_learning.environments import EnvironmentSource, registered
-from training_methods.reinforcement_learning.vector_environments import Environments, make_environments
+from training_methods.reinforcement_learning.native_environments import native_environments
+from training_methods.reinforcement_learning.vector_environments import Environments, LocalEnvironments
 
 Array = Any
 
@@ -45,27 +46,23 @@ class Evaluator:
     Args:
         source: the environment; a limit of its own goes before `max_steps`.
         episodes: how many there are in an evaluation.
-        step_timeout: seconds that a step may take.
     """
 
-    def __init__(self, source: EnvironmentSource, episodes: int, step_timeout: float) -> None:
+    def __init__(self, source: EnvironmentSource, episodes: int) -> None:
         own = getattr(registered(source.name), "max_episode_steps", None)
         source = replace(source, max_steps=None) if own else source
-        environments = make_environments(source, episodes, "auto", step_timeout) if episodes > 1 else None
-        if environments is None or environments.kind != "native":
-            if environments is not None:
-                environments.close()
-            environments = make_environments(source, min(episodes, SIDE_BY_SIDE), "sync", step_timeout)
-        self._environments: Environments = environments
+        native = native_environments(source, episodes)
+        self.environments: Environments = native or LocalEnvironments(source, min(episodes, SIDE_BY_SIDE))
         self._episodes = episodes
 
     def evaluate(self, agent: Agent, seed: int) -> Evaluation:
         """Play the episodes that a seed begins."""
-        environments, count = self._environments, self._environments.num_envs
+        environments, count = self.environments, self.environments.num_envs
         left = np.full(count, self._episodes // count)
         left[: self._episodes % count] += 1
         observations, masks = environments.reset(seed)
-        returns, lengths = np.zeros(count), np.zeros(count, np.int64)
+        returns: Array = np.zeros(count)
+        lengths: Array = np.zeros(count, np.int64)
         done: list[tuple[float, int]] = []
         while left.any():
             stepped = environments.step(agent.act(observations, masks, training=False).actions)
@@ -82,4 +79,4 @@ class Evaluator:
 
     def close(self) -> None:
         """Let go of the environments."""
-        self._environments.close()
+        self.environments.close()

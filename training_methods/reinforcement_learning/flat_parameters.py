@@ -59,9 +59,7 @@ class FlatParameters:
         places = [self._places[name] for name in names]
         start, end = places[0][0], places[-1][1]
         shape = (sum(place[2][0] for place in places), *places[0][2][1:])
-        return Weights(
-            self.values[start:end].numpy().reshape(shape), self.gradients[start:end].numpy().reshape(shape)
-        )
+        return Weights(self.values[start:end].numpy().reshape(shape), self.gradients[start:end].numpy().reshape(shape))
 
 
 class Adam:

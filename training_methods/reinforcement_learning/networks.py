@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,11 @@ def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) 
     return layer
 
 
-def _dense(widths: list[int], activation: type[nn.Module], last_gain: float, generator: torch.Generator) -> nn.Sequential:
+def _dense(
+    widths: list[int], activation: type[nn.Module], last_gain: float, generator: torch.Generator
+) -> nn.Sequential:
     modules: list[nn.Module] = []
-    for number, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (before, after) in enumerate(pairwise(widths)):
         is_last = number == len(widths) - 2
         modules.append(_linear(before, after, last_gain if is_last else math.sqrt(2), generator))
         if not is_last:
@@ -53,9 +56,7 @@ class GridFeatures(nn.Module):
             modules += [layer, nn.ReLU()]
             height, columns = ((side + 2 * padding - kernel) // stride + 1 for side in (height, columns))
         flat = shapes[-1][1] * height * columns
-        self.layers = nn.Sequential(
-            *modules, nn.Flatten(), _linear(flat, width, math.sqrt(2), generator), nn.ReLU()
-        )
+        self.layers = nn.Sequential(*modules, nn.Flatten(), _linear(flat, width, math.sqrt(2), generator), nn.ReLU())
         self.divisor = observations.divisor
 
     def forward(self, observations: Tensor) -> Tensor:

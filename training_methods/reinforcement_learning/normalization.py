@@ -20,8 +20,8 @@ class RunningStatistics:
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self.mean = np.zeros(shape, np.float64)
-        self.variance = np.ones(shape, np.float64)
+        self.mean: Array = np.zeros(shape, np.float64)
+        self.variance: Array = np.ones(shape, np.float64)
         self.count = 0.0
 
     def update(self, rows: Array) -> None:
@@ -69,7 +69,7 @@ class RewardScaler:
     def __init__(self, num_envs: int, gamma: float) -> None:
         self.statistics = RunningStatistics(())
         self._gamma = gamma
-        self.returns = np.zeros(num_envs, np.float64)
+        self.returns: Array = np.zeros(num_envs, np.float64)
 
     def scaled(self, rewards: Array, ended: Array, valid: Array) -> Array:
         """Scaled rewards of a step of each environment, float32; `valid` marks the true steps."""

@@ -6,6 +6,8 @@ processor, which is where calls, not products, cost the time; torch's takes ever
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,15 +40,22 @@ class Minibatch:
 
     def rows(self, start: int, end: int) -> Minibatch:
         """Some of the steps."""
-        masks = None if self.masks is None else self.masks[start:end]
-        arrays = (self.inputs, self.actions, self.log_probs, self.values, self.advantages, self.returns)
-        return Minibatch(*(array[start:end] for array in arrays), masks)
+        return self._each(lambda array: array[start:end])
 
     def shuffled(self, order: Array) -> Minibatch:
         """All of the steps in another order."""
-        masks = None if self.masks is None else self.masks[order]
-        arrays = (self.inputs, self.actions, self.log_probs, self.values, self.advantages, self.returns)
-        return Minibatch(*(array[order] for array in arrays), masks)
+        return self._each(lambda array: array[order])
+
+    def _each(self, taken: Callable[[Array], Array]) -> Minibatch:
+        return Minibatch(
+            inputs=taken(self.inputs),
+            actions=taken(self.actions),
+            log_probs=taken(self.log_probs),
+            values=taken(self.values),
+            advantages=taken(self.advantages),
+            returns=taken(self.returns),
+            masks=None if self.masks is None else taken(self.masks),
+        )
 
 
 class PolicyPath(Protocol):
@@ -73,9 +82,12 @@ def policy_path(
 
 def _normalised(advantages: Array) -> Array:
     """Advantages with mean 0 and variance 1 (Huang et al. 2022, detail 7); one alone stays as it is."""
-    if len(advantages) < 2:
+    count = len(advantages)
+    if count < 2:
         return advantages
-    return (advantages - advantages.mean()) / (advantages.std(ddof=1) + np.float32(1e-8))
+    centred = advantages - advantages.sum() / np.float32(count)
+    deviation = math.sqrt(float(np.dot(centred, centred)) / (count - 1))
+    return centred * np.float32(1 / (deviation + 1e-8))
 
 
 class NumpyPolicy:
@@ -120,22 +132,24 @@ class NumpyPolicy:
         log_ratio = log_probs[rows, batch.actions] - batch.log_probs
         ratio = np.exp(log_ratio)
         free = ratio * advantages
-        clipped = np.clip(ratio, 1 - settings.eps_clip, 1 + settings.eps_clip) * advantages
+        away = ratio - 1
+        limit = np.float32(settings.eps_clip)
+        clipped = (np.maximum(np.minimum(away, limit), -limit) + 1) * advantages
         # d(-min(free, clipped))/d(log prob): nothing where the clipped one is the smaller (equation 7).
         weight = np.where(free > clipped, np.float32(0), free) * np.float32(-1 / count)
         slope = probs * -weight[:, None]
         slope[rows, batch.actions] += weight
-        entropy = -(probs * log_probs).sum(1, keepdims=True)
+        entropy = -np.einsum("ij,ij->i", probs, log_probs)[:, None]
         if settings.entropy_coef:
             slope += np.float32(settings.entropy_coef / count) * probs * (log_probs + entropy)
         self._actor.backward(through_actor, slope)
         value_loss = self._value_gradient(batch, count)
         return (
-            -float(np.minimum(free, clipped).mean()),
+            -float(np.minimum(free, clipped).sum()) / count,
             value_loss,
-            float(entropy.mean()),
-            float((ratio - 1 - log_ratio).mean()),
-            float((np.abs(ratio - 1) > settings.eps_clip).mean()),
+            float(entropy.sum()) / count,
+            float((away - log_ratio).sum()) / count,
+            np.count_nonzero(np.abs(away) > limit) / count,
         )
 
     def _value_gradient(self, batch: Minibatch, count: int) -> float:
@@ -153,7 +167,7 @@ class NumpyPolicy:
             slope = np.where(stuck, np.float32(0), error)
             squared = np.maximum(squared, clipped_squared)
         self._critic.backward(through_critic, slope[:, None] * np.float32(2 * settings.value_coef / count))
-        return float(squared.mean())
+        return float(squared.sum()) / count
 
 
 class TorchPolicy:

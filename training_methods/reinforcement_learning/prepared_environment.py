@@ -1,4 +1,4 @@
-"""One environment as the training sees it: arrays in and out, faults told in one line, episodes that can be repeated."""
+"""One environment as the training sees it: arrays in and out, faults in one line, episodes that can be repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 
 from shared_utils.errors import LLMToolkitError, TrainingError
-from training_methods.reinforcement_learning.environments import EnvironmentSource, make_environment
+from training_methods.reinforcement_learning.environments import EnvironmentSource, make_environment, missing_dependency
 from training_methods.reinforcement_learning.space_reading import action_writer, observation_reader
 
 Array = Any
@@ -83,6 +83,20 @@ class PreparedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._last = self._read(observation)
         return self._last, reward, terminated, truncated, info
 
+    def rendered(self) -> Any:
+        """The picture of this moment, of an environment made with a render mode.
+
+        Raises:
+            ConfigurationError: a package that draws it is missing.
+            TrainingError: drawing failed.
+        """
+        try:
+            return self.env.render()
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise missing_dependency(self.name, str(error)) from None
+        except Exception as error:
+            raise self._fault("render", error) from error
+
     def episode(self) -> dict[str, Any]:
         """What `repeat_episode` needs to come to the same place."""
         return {"first_seed": self._first_seed, "start": self._start, "taken": list(self._taken)}
@@ -118,7 +132,9 @@ class PreparedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def _breach(self, rule: str, answer: object) -> TrainingError:
         given = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
-        return TrainingError(f"{self.name} breaks the gymnasium API: {rule}; it gave {given}", hint="mend the environment")
+        return TrainingError(
+            f"{self.name} breaks the gymnasium API: {rule}; it gave {given}", hint="mend the environment"
+        )
 
     def _fault(self, call: str, error: Exception) -> Exception:
         if isinstance(error, LLMToolkitError):

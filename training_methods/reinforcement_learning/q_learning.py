@@ -67,7 +67,7 @@ class NumpyQ:
         outputs = layers[-1][1].value.shape[0]
         actions = outputs - 1 if dueling else outputs
         # Q = V + A - mean(A) is one small product with this matrix (Wang et al. 2016, equation 9).
-        self._combine = np.eye(outputs, actions, dtype=np.float32)
+        self._combine: Array = np.eye(outputs, actions, dtype=np.float32)
         if dueling:
             self._combine[:actions] -= np.float32(1 / actions)
             self._combine[actions] = 1

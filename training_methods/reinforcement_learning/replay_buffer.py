@@ -59,7 +59,7 @@ class ReplayBuffer:
             "following": np.full(capacity, NONE, np.int64),
         }
         self.stored = 0  # since the beginning
-        self.latest = np.full(num_envs, NONE, np.int64)  # of each environment, within a running episode
+        self.latest: Array = np.full(num_envs, NONE, np.int64)  # of each environment, within a running episode
 
     def __len__(self) -> int:
         return min(self.stored, self.capacity)
@@ -76,7 +76,7 @@ class ReplayBuffer:
             environments: numbers of the environments.
         """
         count = len(actions)
-        places = np.arange(self.stored, self.stored + count) % self.capacity
+        places: Array = np.arange(self.stored, self.stored + count) % self.capacity
         arrays = self.arrays
         arrays["observations"][places] = observations
         arrays["actions"][places] = actions
@@ -94,9 +94,9 @@ class ReplayBuffer:
         """The transitions at some places, with the rewards of up to `n_step` steps (Sutton and Barto 2018, 7.1)."""
         arrays = self.arrays
         rewards, last = arrays["rewards"][indices], indices
-        discounts = np.full(len(indices), gamma, np.float32)
+        discounts: Array = np.full(len(indices), gamma, np.float32)
         if n_step > 1:
-            open_ones = np.ones(len(indices), bool)
+            open_ones: Array = np.ones(len(indices), bool)
             for _ in range(n_step - 1):
                 following = arrays["following"][last]
                 # The newest transition has no follower yet: its sum ends there and counts the value after it.
@@ -156,9 +156,9 @@ class Priorities:
         """Places, one from each of as many equal shares of the sum, and their weights (equation 2)."""
         total = self.sums[1]
         mass = (np.arange(count) + random.random(count)) * (total / count)
-        nodes = np.ones(count, np.int64)
+        nodes: Array = np.ones(count, np.int64)
         while nodes[0] < self._leaves:
-            left = 2 * nodes
+            left: Array = 2 * nodes
             goes_right = mass >= self.sums[left]
             # Rounding must not lead to an empty branch.
             goes_right &= self.sums[left + 1] > 0

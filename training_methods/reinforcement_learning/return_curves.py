@@ -33,8 +33,10 @@ def write_return_curves(path: Path, rows: Sequence[dict[str, Any]], title: str, 
     panels = [*losses, *others]
     figure = Figure(figsize=(7, 3.2 + 1.25 * len(panels)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1 + len(panels), 1, sharex=True, height_ratios=[3, *[1.2] * len(panels)], squeeze=False)[:, 0]
-    axes[0].set_title(title.replace("$", r"\$"), loc="left", fontsize=11, fontweight="bold")
+    axes: Any = figure.subplots(
+        1 + len(panels), 1, sharex=True, height_ratios=[3, *[1.2] * len(panels)], squeeze=False
+    )[:, 0]
+    axes[0].set_title(title.replace("$", r"\$"), loc="left", fontsize=11, fontweight="bold", pad=22)
     _draw_returns(axes[0], rows, threshold)
     for panel, (line, label) in zip(axes[1:], panels, strict=True):
         panel.plot([x for x, _ in line], [y for _, y in line], color=_TRAINING, linewidth=1.2)
@@ -64,11 +66,12 @@ def _draw_returns(axes: Any, rows: Sequence[dict[str, Any]], threshold: float | 
             linewidth=1.6,
             marker="o",
             markersize=4,
-            label="measured, with the standard deviation of its episodes",
+            label="measured, with the deviation of an episode",
         )
     if threshold is not None:
         axes.axhline(threshold, color=_GREY, linewidth=1, linestyle="--", label=f"solved at {threshold:g}")
     axes.set_ylabel("return", fontsize=9)
     make_quiet(axes, most_ticks=6)
     if training or measured:
-        axes.legend(frameon=False, fontsize=8, loc="best")
+        # Above the curves: returns leave no corner free for sure.
+        axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3)

@@ -78,8 +78,8 @@ class RolloutBuffer:
             array[row] = values[name]
         self.row += 1
 
-    def flattened(self, gamma: float, lam: float) -> tuple[Minibatch, Array]:
-        """All steps that count, of all environments one after another, and which ones of all those are."""
+    def flattened(self, gamma: float, lam: float) -> Minibatch:
+        """All steps that count."""
         arrays, steps = self.arrays, self.steps
         ended, values = arrays["ended"][:steps], arrays["values"]
         next_values = np.where(ended, arrays["bootstrap"][:steps], values[1:])
@@ -91,10 +91,15 @@ class RolloutBuffer:
             flat = array[:steps].reshape(-1, *array.shape[2:])
             return flat if len(kept) == len(flat) else flat[kept]
 
-        names = ("inputs", "actions", "log_probs", "values")
-        flat = [rows(arrays[name]) for name in names]
-        masks = rows(arrays["masks"]) if self.is_masked else None
-        return Minibatch(*flat, rows(advantages), rows(advantages + values[:steps]), masks), kept
+        return Minibatch(
+            inputs=rows(arrays["inputs"]),
+            actions=rows(arrays["actions"]),
+            log_probs=rows(arrays["log_probs"]),
+            values=rows(values),
+            advantages=rows(advantages),
+            returns=rows(advantages + values[:steps]),
+            masks=rows(arrays["masks"]) if self.is_masked else None,
+        )
 
     def start_anew(self) -> None:
         """Forget all but the last row, which becomes the first."""

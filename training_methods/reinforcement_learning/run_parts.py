@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from shared_utils.errors import ConfigurationError, DataValidationError
-from shared_utils.model_utils import pick_device
 from training_methods.reinforcement_learning.agent_files import load_arrays, save_arrays
 from training_methods.reinforcement_learning.agents.agent import Agent
 from training_methods.reinforcement_learning.agents.ppo_agent import PPOAgent
 from training_methods.reinforcement_learning.environment_checks import environment_findings
 from training_methods.reinforcement_learning.environments import EnvironmentSource, registered
 from training_methods.reinforcement_learning.settings import (
+    ALGORITHMS,
     Algorithm,
     DQNSettings,
     EnvironmentSettings,
     PPOSettings,
 )
-from training_methods.reinforcement_learning.threads import one_thread
+from training_methods.reinforcement_learning.threads import few_threads
 from training_methods.reinforcement_learning.training_loop import TrainingLoop
 from training_methods.reinforcement_learning.vector_environments import Environments, make_environments
 
@@ -111,6 +111,20 @@ def agent_class(algorithm: str) -> type[Agent]:
     return DQNAgent
 
 
+def load_agent(path: Path) -> Agent:
+    """The agent of a file, whatever its algorithm.
+
+    Raises:
+        DataValidationError: there is none, or it is damaged.
+    """
+    algorithm = load_arrays(path)[1].get("algorithm")
+    if algorithm not in ALGORITHMS:
+        raise DataValidationError(
+            f"{path} is an agent of {algorithm}, which is not known here", hint="update the toolkit"
+        )
+    return agent_class(algorithm).load(path)
+
+
 def build_agent(
     environments: Environments, settings: PPOSettings | DQNSettings, algorithm: Algorithm, seed: int, device: str
 ) -> Agent:
@@ -155,14 +169,18 @@ def check_fits(agent: Agent, environments: Environments, path: Path) -> None:
 
 def _device(settings: PPOSettings | DQNSettings, device: str) -> str:
     """`auto` is the processor: moving small batches to a GPU and back takes longer than they do."""
-    return "cpu" if device == "auto" else pick_device(device).type
+    if device in ("auto", "cpu"):
+        return "cpu"
+    from shared_utils.model_utils import pick_device  # loads transformers, which an agent has no need of
+
+    return pick_device(device).type
 
 
 def foretell(
     environment: EnvironmentSettings, settings: PPOSettings | DQNSettings, algorithm: Algorithm, seed: int, device: str
 ) -> dict[str, Any]:
     """Sizes and speed of a training, tried for a second; nothing is kept."""
-    with one_thread():
+    with few_threads(settings.training.threads):
         loop = begin(environment, settings, algorithm, seed, device)
         try:
             started = time.monotonic()

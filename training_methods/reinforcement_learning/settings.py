@@ -29,7 +29,9 @@ class RLTrainingSettings(Settings):
         100, ge=1, description="episodes between checkpoints; null: checkpoint.save_frequency"
     )
     eval_frequency: int = Field(10_000, ge=1, description="steps between evaluations")
-    eval_episodes: int = Field(20, ge=1, description="episodes of each evaluation while training, on seeds of their own")
+    eval_episodes: int = Field(
+        20, ge=1, description="episodes of each evaluation while training, on seeds of their own"
+    )
     final_eval_episodes: int = Field(100, ge=1, description="episodes of the evaluation of the finished agent")
     solve_at: float | Literal["auto", "never"] = Field(
         "auto",
@@ -44,7 +46,12 @@ class RLTrainingSettings(Settings):
         "auto",
         description="how environments run side by side; auto: the environment's own vector version, else one process",
     )
-    step_timeout: float = Field(60.0, gt=0, description="seconds that a step may take before the environment counts as hung")
+    threads: int = Field(
+        1, ge=1, description="threads of torch; more than one help large pictures only, and change the last bits"
+    )
+    step_timeout: float = Field(
+        60.0, gt=0, description="seconds that a step may take before the environment counts as hung"
+    )
 
 
 class PPOTrainingSettings(RLTrainingSettings):
@@ -69,7 +76,8 @@ class AgentSettings(Settings):
         False, description="observations to mean 0 and variance 1, by statistics saved with the agent"
     )
     normalize_rewards: bool = Field(
-        False, description="rewards divided by the deviation of the discounted return, by statistics saved with the agent"
+        False,
+        description="rewards divided by the deviation of the discounted return, by statistics saved with the agent",
     )
 
 
@@ -91,7 +99,9 @@ class PPOSettings(AgentSettings):
     target_kl: float | None = Field(
         None, gt=0, description="an update ends when its policy has moved so far (Dossa et al. 2021); null: never"
     )
-    norm_adv: bool = Field(True, description="advantages of each minibatch to mean 0 and variance 1 (Huang et al., detail 7)")
+    norm_adv: bool = Field(
+        True, description="advantages of each minibatch to mean 0 and variance 1 (Huang et al., detail 7)"
+    )
     clip_vloss: bool = Field(
         False, description="clip the value's move by eps_clip, too (Huang et al., detail 9; it rarely helps)"
     )
@@ -124,7 +134,9 @@ class DQNSettings(AgentSettings):
     epsilon_end: float = Field(0.01, ge=0, le=1, description="least share of random actions")
     epsilon_decay: float = Field(0.995, gt=0, le=1, description="epsilon is multiplied by this after each episode")
     epsilon_decay_steps: int | None = Field(
-        None, ge=1, description="when set, epsilon falls in a line over so many steps, and epsilon_decay is not looked at"
+        None,
+        ge=1,
+        description="when set, epsilon falls in a line over so many steps, and epsilon_decay is not looked at",
     )
     buffer_size: int = Field(10000, ge=1, description="transitions in the replay buffer")
     batch_size: int = Field(32, ge=1, description="transitions in a minibatch")
@@ -141,7 +153,10 @@ class DQNSettings(AgentSettings):
     prioritized: bool = Field(False, description="replay by temporal-difference error (Schaul et al. 2016)")
     priority_alpha: float = Field(0.6, ge=0, le=1, description="how strongly priorities count (equation 1)")
     priority_beta: float = Field(
-        0.4, ge=0, le=1, description="correction of the bias at the start; rises to 1 over priority_beta_steps (section 3.4)"
+        0.4,
+        ge=0,
+        le=1,
+        description="correction of the bias at the start; rises to 1 over priority_beta_steps (section 3.4)",
     )
     priority_beta_steps: int = Field(100_000, ge=1, description="updates until that correction is whole")
     training: DQNTrainingSettings = Field(default_factory=DQNTrainingSettings, description="the training run")
@@ -163,7 +178,9 @@ class EnvironmentSettings(Settings):
     """Where agents act."""
 
     id: str = Field(
-        "CartPole-v1", min_length=1, description="gymnasium id, module:Class or path/to/file.py:Class of the environment"
+        "CartPole-v1",
+        min_length=1,
+        description="gymnasium id, module:Class or path/to/file.py:Class of the environment",
     )
     kwargs: dict[str, Any] = Field({}, description="arguments of the environment, as a JSON object")
 
@@ -175,7 +192,7 @@ class EnvironmentSettings(Settings):
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError(f"a JSON object is needed, such as {{\"size\": 8}}: {error}") from None
+            raise ValueError(f'a JSON object is needed, such as {{"size": 8}}: {error}') from None
 
 
 class ReinforcementLearningSettings(Settings):

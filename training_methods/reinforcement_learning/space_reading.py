@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from shared_utils.errors import ConfigurationError
+from shared_utils.errors import ConfigurationError, TrainingError
 from training_methods.reinforcement_learning.spaces import GRID_DIMENSIONS, Actions, Observations
 
 Array = Any
 
+MASK = "action_mask"  # under which name an environment tells, in its info, which actions are possible
 _FLAT = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Dict, spaces.Tuple)
 _LEAST_SIDE = 3  # of a grid that a convolution is worth while for
 
@@ -53,7 +54,8 @@ def observation_reader(space: spaces.Space[Any], name: str) -> ObservationReader
 
     read_batch = None
     if isinstance(space, spaces.Discrete):
-        start, one_hot = int(space.start), np.eye(size, dtype=np.float32)
+        start = int(space.start)
+        one_hot: Array = np.eye(size, dtype=np.float32)
 
         def read_batch(batch: Array) -> Array:
             return one_hot[np.asarray(batch) - start]
@@ -77,9 +79,7 @@ def _box_reader(space: spaces.Box) -> ObservationReader:
     divisor = 255.0 if is_bytes and float(space.high.max()) > 1 else 1.0
     observations = Observations(tuple(int(side) for side in shape), "uint8" if is_bytes else "float32", divisor)
     if not channels_last:
-        return ObservationReader(
-            observations, lambda one: np.asarray(one, kind), lambda batch: np.asarray(batch, kind)
-        )
+        return ObservationReader(observations, lambda one: np.asarray(one, kind), lambda batch: np.asarray(batch, kind))
     return ObservationReader(
         observations,
         lambda one: np.asarray(one, kind).transpose(2, 0, 1),
@@ -152,3 +152,20 @@ def _box_writer(space: spaces.Box) -> ActionWriter:
         lambda action: scaled(action).reshape(space.shape),
         lambda batch: scaled(batch).reshape(len(batch), *space.shape),
     )
+
+
+def check_numbers(name: str, array: Array, what: str) -> None:
+    """Raise `TrainingError` for what is not a finite number."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        number = int(np.argwhere(~np.isfinite(array))[0][0])
+        article = "an" if what[0] in "aeiou" else "a"
+        raise TrainingError(
+            f"{name} gave {article} {what} that is no finite number (environment {number})",
+            hint="the fault lies in the environment; what was saved before goes on with --resume",
+        )
+
+
+def mask_of(info: dict[str, Any]) -> Array | None:
+    """The masks of several environments in what they tell, (environments, outputs); None where they tell none."""
+    mask = info.get(MASK)
+    return None if mask is None else np.stack(list(mask)).astype(bool)

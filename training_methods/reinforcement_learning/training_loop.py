@@ -39,7 +39,7 @@ class TrainingLoop:
         self._observations: Array = None
         self._masks: Array | None = None
         self._returns = np.zeros(environments.num_envs)
-        self._lengths = np.zeros(environments.num_envs, np.int64)
+        self._lengths: Array = np.zeros(environments.num_envs, np.int64)
         self._figures: dict[str, list[float]] = {}  # since the record before: sums and counts
         self._ended: list[tuple[float, int]] = []
 

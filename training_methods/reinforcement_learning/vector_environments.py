@@ -15,20 +15,19 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector.async_vector_env import AsyncState
 
 from shared_utils.errors import ConfigurationError, LLMToolkitError, TrainingError
 from training_methods.reinforcement_learning.agents.agent import Stepped
-from training_methods.reinforcement_learning.environments import EnvironmentSource, registered
+from training_methods.reinforcement_learning.environments import EnvironmentSource
+from training_methods.reinforcement_learning.native_environments import native_environments
 from training_methods.reinforcement_learning.prepared_environment import WATCH, PreparedEnvironment, hung
-from training_methods.reinforcement_learning.space_reading import action_writer, observation_reader
+from training_methods.reinforcement_learning.space_reading import MASK, check_numbers, mask_of
 from training_methods.reinforcement_learning.spaces import Actions, Observations
 
 Array = Any
-
-MASK = "action_mask"  # under which name an environment tells, in its info, which actions are possible
 
 
 class Environments(Protocol):
@@ -68,7 +67,7 @@ def make_environments(source: EnvironmentSource, count: int, how: str, step_time
     if how == "subprocess":
         return SubprocessEnvironments(source, count, step_timeout)
     if how == "native" or (how == "auto" and count > 1):
-        native = _native(source, count)
+        native = native_environments(source, count)
         if native is not None:
             return native
         if how == "native":
@@ -88,9 +87,9 @@ class LocalEnvironments:
         self._envs = [PreparedEnvironment(source) for _ in range(count)]
         self.num_envs = count
         self.observations, self.actions = self._envs[0].observations, self._envs[0].actions
-        self._current = np.zeros((count, *self.observations.shape), self.observations.dtype)
+        self._current: Array = np.zeros((count, *self.observations.shape), self.observations.dtype)
         self._masks: Array | None = None
-        self._all = np.ones(count, bool)
+        self._all: Array = np.ones(count, bool)
 
     def reset(self, seed: int) -> tuple[Array, Array | None]:
         """Begin everywhere; environment `i` gets the seed plus `i`."""
@@ -106,8 +105,9 @@ class LocalEnvironments:
     def step(self, actions: Array) -> Stepped:
         """Act once everywhere."""
         count = self.num_envs
-        rewards = np.zeros(count, np.float32)
-        terminated, truncated = np.zeros(count, bool), np.zeros(count, bool)
+        rewards: Array = np.zeros(count, np.float32)
+        terminated: Array = np.zeros(count, bool)
+        truncated: Array = np.zeros(count, bool)
         final = np.empty_like(self._current)
         WATCH.began(self._name)
         for number, env in enumerate(self._envs):
@@ -176,16 +176,6 @@ def stored_episodes(arrays: dict[str, Array], facts: dict[str, Any]) -> list[dic
     ]
 
 
-def check_numbers(name: str, array: Array, what: str) -> None:
-    """Raise `TrainingError` for what is not a finite number."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        number = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise TrainingError(
-            f"{name} gave a {what} that is no finite number (environment {number})",
-            hint="the fault lies in the environment; what was saved before goes on with --resume",
-        )
-
-
 def _in_worker(source: EnvironmentSource) -> PreparedEnvironment:
     # Ctrl-C reaches every process of the terminal: the training stops the workers itself, after it has saved.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -214,7 +204,7 @@ class SubprocessEnvironments:
         self._vector.reset_async(seed=seed)
         observations, info = self._waited(self._vector.reset_wait)
         check_numbers(self._name, observations, "observation")
-        self._masks = _mask_of(info)
+        self._masks = mask_of(info)
         return observations, self._masks
 
     def step(self, actions: Array) -> Stepped:
@@ -229,10 +219,8 @@ class SubprocessEnvironments:
                 final[number] = info["final_obs"][number]
         check_numbers(self._name, final, "observation")
         check_numbers(self._name, rewards, "reward")
-        valid = np.ones(self.num_envs, bool)
-        return Stepped(
-            observations, rewards.astype(np.float32), terminated, truncated, final, valid, _mask_of(info)
-        )
+        valid: Array = np.ones(self.num_envs, bool)
+        return Stepped(observations, rewards.astype(np.float32), terminated, truncated, final, valid, mask_of(info))
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Start and actions of each episode."""
@@ -248,13 +236,18 @@ class SubprocessEnvironments:
         return np.stack([observation for observation, _ in answers])
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, whatever they are doing."""
+        for process in self._vector.processes:
+            process.terminate()
+        self._vector._state = AsyncState.DEFAULT  # else it would wait for the answer of a step
         with suppress(Exception):
             self._vector.close(terminate=True)
 
     def _waited(self, wait: Callable[..., Any]) -> Any:
         try:
-            return wait(timeout=self._timeout)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # gymnasium tells of an error twice
+                return wait(timeout=self._timeout)
         except multiprocessing.TimeoutError:
             self.close()
             raise hung(self._name, self._timeout) from None
@@ -269,121 +262,3 @@ class SubprocessEnvironments:
             raise TrainingError(
                 f"a process of {self._name} ended unasked", hint="run it with training.vectorization=sync to see why"
             ) from None
-
-
-def _mask_of(info: dict[str, Any]) -> Array | None:
-    mask = info.get(MASK)
-    return None if mask is None else np.stack(list(mask)).astype(bool)
-
-
-def _native(source: EnvironmentSource, count: int) -> NativeEnvironments | None:
-    """The environment's own vector version, if it has one that can be used."""
-    spec = registered(source.name)
-    entry = str(getattr(spec, "vector_entry_point", None) or "")
-    if not entry or "Jax" in entry:
-        return None
-    kwargs = dict(source.kwargs) | ({"max_episode_steps": source.max_steps} if source.max_steps else {})
-    own = spec.max_episode_steps
-    if source.max_steps and own and own < source.max_steps:
-        kwargs.pop("max_episode_steps")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            vector = gymnasium.make_vec(source.name, count, vectorization_mode="vector_entry_point", **kwargs)
-        except (gymnasium.error.Error, ImportError, TypeError):
-            return None  # the single environment tells what is wrong, or does what the vector version cannot
-    mode = vector.metadata.get("autoreset_mode")
-    reader = observation_reader(vector.single_observation_space, source.name)
-    if reader.read_batch is None or mode not in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
-        vector.close()
-        return None
-    return NativeEnvironments(source.name, vector, next_step=mode == AutoresetMode.NEXT_STEP)
-
-
-class NativeEnvironments:
-    """An environment's own vector version: all of its copies in one computation."""
-
-    kind = "native"
-
-    def __init__(self, name: str, vector: VectorEnv[Any, Any, Any], *, next_step: bool) -> None:
-        self._name, self._vector, self._next_step = name, vector, next_step
-        self.num_envs = vector.num_envs
-        reader = observation_reader(vector.single_observation_space, name)
-        writer = action_writer(vector.single_action_space, name)
-        self.observations, self.actions = reader.observations, writer.actions
-        self._read, self._write = reader.read_batch or np.asarray, writer.write_batch
-        self._current: Array = None
-        self._ended = np.zeros(self.num_envs, bool)
-
-    def reset(self, seed: int) -> tuple[Array, Array | None]:
-        """Begin everywhere."""
-        observations, info = self._vector.reset(seed=seed)
-        self._current = self._read(observations)
-        self._ended = np.zeros(self.num_envs, bool)
-        return self._current, _mask_of(info)
-
-    def step(self, actions: Array) -> Stepped:
-        """Act once everywhere."""
-        try:
-            observations, rewards, terminated, truncated, info = self._vector.step(self._write(actions))
-        except (LLMToolkitError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            raise TrainingError(
-                f"{self._name} raised {type(error).__name__} in step(): {error}", hint="the fault lies in the environment"
-            ) from error
-        self._current = final = self._read(observations)
-        check_numbers(self._name, final, "observation")
-        check_numbers(self._name, rewards, "reward")
-        valid = ~self._ended if self._next_step else np.ones(self.num_envs, bool)
-        ended = terminated | truncated
-        if self._next_step:
-            self._ended = ended
-        elif ended.any():
-            final = self._current.copy()
-            final[ended] = self._read(np.stack([info["final_obs"][number] for number in np.flatnonzero(ended)]))
-        return Stepped(self._current, rewards, terminated, truncated, final, valid, _mask_of(info))
-
-    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """All numbers that the vector holds, and its random states."""
-        arrays, facts = attribute_state(self._vector.unwrapped)
-        arrays = {f"environments.{name}": array for name, array in arrays.items()}
-        return arrays | {"ended": self._ended, "current": self._current}, facts
-
-    def restore(self, arrays: dict[str, Array], facts: dict[str, Any]) -> Array:
-        """Take the numbers over."""
-        self._vector.reset(seed=0)
-        prefix = "environments."
-        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        restore_attributes(self._vector.unwrapped, own, facts)
-        self._ended, self._current = arrays["ended"].copy(), arrays["current"].copy()
-        return self._current
-
-    def close(self) -> None:
-        """Close it."""
-        with suppress(Exception):
-            self._vector.close()
-
-
-def attribute_state(owner: object) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Arrays, plain numbers and random states among the attributes of an object."""
-    arrays: dict[str, Array] = {}
-    facts: dict[str, Any] = {"numbers": {}, "random": {}}
-    for name, value in vars(owner).items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            arrays[name] = value.copy()
-        elif isinstance(value, bool | int | float) and np.isfinite(value):
-            facts["numbers"][name] = value
-        elif isinstance(value, np.random.Generator):
-            facts["random"][name] = value.bit_generator.state
-    return arrays, facts
-
-
-def restore_attributes(owner: object, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
-    """Put them back."""
-    for name, array in arrays.items():
-        setattr(owner, name, array.copy())
-    for name, value in facts["numbers"].items():
-        setattr(owner, name, value)
-    for name, state in facts["random"].items():
-        getattr(owner, name).bit_generator.state = state

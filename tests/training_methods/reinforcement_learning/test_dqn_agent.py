@@ -15,7 +15,7 @@ from training_methods.reinforcement_learning.q_learning import NumpyQ, TorchQ, s
 from training_methods.reinforcement_learning.replay_buffer import Priorities, ReplayBuffer
 from training_methods.reinforcement_learning.settings import DQNSettings
 from training_methods.reinforcement_learning.spaces import Actions, Observations
-from training_methods.reinforcement_learning.threads import one_thread
+from training_methods.reinforcement_learning.threads import few_threads
 
 STATES, GAMMA = 4, 0.9
 
@@ -45,7 +45,7 @@ def learnt_values(cut_after, **settings):
     agent = DQNAgent.from_settings(settings, Observations((STATES,)), Actions("discrete", (2,)), seed=0)
     states, random = np.eye(STATES, dtype=np.float32), np.random.default_rng(0)
     state = taken = 0
-    with one_thread():
+    with few_threads():
         for _ in range(4500):
             action = agent.select_action(states[state])
             following, reward, done = chain_step(state, action)

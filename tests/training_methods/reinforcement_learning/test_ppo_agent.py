@@ -210,7 +210,9 @@ def test_rows_in_which_an_environment_began_anew_are_not_learnt_from():
             ended = np.array([step == 1, False])
             if step == 2:
                 valid[0], rewards[0], choice.actions[0] = False, reward, action
-            agent.observe(observations, choice, Stepped(observations, rewards, ended, ended & False, observations, valid))
+            agent.observe(
+                observations, choice, Stepped(observations, rewards, ended, ended & False, observations, valid)
+            )
         assert agent.update()
         return agent.parameters.values.clone()
 

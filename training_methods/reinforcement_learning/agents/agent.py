@@ -79,9 +79,7 @@ class Agent:
         self.updates = 0
         self.progress = 0.0  # share of the training that is done, for settings that change with it
         self.environment: dict[str, Any] | None = None  # where it was trained, for those who load it
-        self.observation_scaler = (
-            ObservationScaler(observations.shape) if settings.normalize_observations else None
-        )
+        self.observation_scaler = ObservationScaler(observations.shape) if settings.normalize_observations else None
         self.reward_scaler = RewardScaler(num_envs, settings.gamma) if settings.normalize_rewards else None
 
     # The calls of the training loop.
@@ -112,7 +110,8 @@ class Agent:
                 file is small and acts the same.
         """
         arrays = {
-            f"{NAME_OF_WEIGHTS}{name}": value.detach().cpu().numpy() for name, value in self.network.state_dict().items()
+            f"{NAME_OF_WEIGHTS}{name}": value.detach().cpu().numpy()
+            for name, value in self.network.state_dict().items()
         }
         if self.observation_scaler:
             arrays |= self.observation_scaler.statistics.arrays("observation_scaler")

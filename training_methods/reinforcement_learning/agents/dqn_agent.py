@@ -23,6 +23,7 @@ from training_methods.reinforcement_learning.q_learning import q_path, stream_or
 from training_methods.reinforcement_learning.replay_buffer import Priorities, ReplayBuffer, Transitions
 from training_methods.reinforcement_learning.settings import DQNSettings
 from training_methods.reinforcement_learning.spaces import Actions, Observations
+from training_methods.reinforcement_learning.threads import numpy_on_one_thread
 
 Array = Any
 
@@ -113,9 +114,9 @@ class DQNAgent(Agent):
         self.epsilon = epsilon_start
         self.steps_seen = self._steps_since_update = 0
 
-    def _built(self, generator: torch.Generator) -> tuple[DuelingDQNNetwork, FlatParameters, Any]:
+    def _built(self, generator: torch.Generator) -> tuple[Any, FlatParameters, Any]:
         settings, grid = self.settings, self.observations.is_grid
-        network = DuelingDQNNetwork(
+        network = self.DuelingDQNNetwork(
             self.observations,
             self.actions.outputs,
             settings.hidden_dim,
@@ -220,7 +221,8 @@ class DQNAgent(Agent):
         if self.steps_seen < settings.learning_starts + self.num_envs * settings.train_freq:
             rounds = 1  # what was stored before learning began does not count
             self._steps_since_update = 0
-        figures = [self._learn() for _ in range(rounds * settings.gradient_steps)]
+        with numpy_on_one_thread():
+            figures = [self._learn() for _ in range(rounds * settings.gradient_steps)]
         loss, q_mean, norm = figures[0]
         if len(figures) > 1:
             loss, q_mean, norm = (sum(column) / len(figures) for column in zip(*figures, strict=True))
@@ -288,7 +290,7 @@ class DQNAgent(Agent):
                 f"this agent acts in {self.num_envs} environments at a time", hint="use act and observe"
             )
         observed, following = self._one(state), self._one(next_state)
-        one = np.ones(1, bool)
+        one: Array = np.ones(1, bool)
         stepped = Stepped(
             following, np.array([reward], np.float32), one & bool(done), one & bool(truncated), following, one
         )

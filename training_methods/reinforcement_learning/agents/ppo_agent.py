@@ -6,6 +6,7 @@ Huang et al. 2022, "The 37 Implementation Details of Proximal Policy Optimizatio
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from training_methods.reinforcement_learning.policy_learning import LOSS_NAMES, 
 from training_methods.reinforcement_learning.rollout_buffer import RolloutBuffer
 from training_methods.reinforcement_learning.settings import PPOSettings
 from training_methods.reinforcement_learning.spaces import Actions, Observations
+from training_methods.reinforcement_learning.threads import numpy_on_one_thread
 
 Array = Any
 
@@ -77,13 +79,13 @@ class PPOAgent(Agent):
         values |= {"learning_rate": lr, "gamma": gamma, "eps_clip": eps_clip, "num_envs": num_envs}
         if update_frequency is not None:
             values["training"]["update_frequency"] = update_frequency
-            values["batch_size"] = min(values["batch_size"], update_frequency) if not batch_size else batch_size
+            values["batch_size"] = batch_size or min(values["batch_size"], update_frequency)
         self.settings: PPOSettings = checked(PPOSettings, values)
         observations = observations_of(state_dim)
         actions = Actions("discrete", (action_dim,)) if isinstance(action_dim, int) else action_dim
         super().__init__(self.settings, observations, actions, num_envs, seed, device)
         generator = torch.Generator().manual_seed(seed)
-        self.network = ActorCritic(
+        self.network = self.ActorCritic(
             observations,
             actions,
             self.settings.hidden_dim,
@@ -124,9 +126,7 @@ class PPOAgent(Agent):
         """
         inputs = self._inputs(observations, learn=training)
         outputs, values = self._path.evaluate(inputs)
-        actions, log_probs = choose(
-            self.actions, outputs, self._log_std(), masks, self.random, greedy=not training
-        )
+        actions, log_probs = choose(self.actions, outputs, self._log_std(), masks, self.random, greedy=not training)
         return Choice(actions, inputs, log_probs, values, masks)
 
     def observe(self, observations: Array, choice: Choice, stepped: Stepped) -> None:
@@ -164,8 +164,12 @@ class PPOAgent(Agent):
         """
         if not self.rollout.is_full:
             return {}
+        with numpy_on_one_thread():
+            return self._learn()
+
+    def _learn(self) -> dict[str, float]:
         settings = self.settings
-        steps, _ = self.rollout.flattened(settings.gamma, settings.gae_lambda)
+        steps = self.rollout.flattened(settings.gamma, settings.gae_lambda)
         count = len(steps.actions)
         # Minibatches of nearly one size: a rest of a few steps would move the policy by noise.
         parts = max(1, round(count / settings.batch_size))
@@ -190,7 +194,7 @@ class PPOAgent(Agent):
     def _epoch(self, steps: Any, bounds: list[int], rate: float, figures: list[tuple[float, ...]]) -> bool:
         """One pass over the steps; whether another may follow."""
         limit = self.settings.target_kl
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             losses = self._path.gradient(steps.rows(start, end))
             # Half as much again, as the implementations that introduced it do.
             if limit is not None and losses[3] > 1.5 * limit and figures:
@@ -245,10 +249,8 @@ class PPOAgent(Agent):
             raise ConfigurationError("the buffer is full", hint="call update() after each store_transition()")
         observed = self._one(state)
         last = observed if next_state is None else self._one(next_state)
-        choice = Choice(
-            np.asarray(action)[None], self._inputs(observed), np.array([log_prob]), np.array([value])
-        )
-        one = np.ones(1, bool)
+        choice = Choice(np.asarray(action)[None], self._inputs(observed), np.array([log_prob]), np.array([value]))
+        one: Array = np.ones(1, bool)
         self.observe(observed, choice, Stepped(last, np.array([reward]), one & done, one & truncated, last, one))
 
     @property
