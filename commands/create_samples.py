@@ -18,6 +18,8 @@ DESCRIPTIONS = {
     "evaluation.jsonl": "other questions about the same facts, never trained on",
     "preferences.jsonl": "questions with a chosen and a rejected answer, for train-dpo",
     "conversations.jsonl": "logged chats",
+    "snake_games.jsonl": "moves of four heuristics in Snake, with reasons",
+    "custom_environment.py": "an environment for reinforcement learning, to be changed",
     "config.yaml": "settings to start from",
     "starter": "the built-in model as a folder",
 }

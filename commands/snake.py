@@ -111,7 +111,7 @@ def _play(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> 
         raise ConfigurationError("snake play shows one player", hint="name one, or compare them with snake evaluate")
     if args.gif is not None and args.gif.suffix.casefold() != ".gif":
         raise ConfigurationError(f"--gif {args.gif}: the file must end with .gif", hint="for example --gif game.gif")
-    player = _contestant(names[0], config, console, REASON_TOKENS)
+    player = _opener(names[0], config, console, REASON_TOKENS)()
     show = Show(player, config.snake.board, config.common.seed)
     is_shown = sys.stdout.isatty() and not console.quiet and not console.json_output
     terminal = TerminalBoard(config.snake.delay, use_colours=not os.environ.get("NO_COLOR")) if is_shown else None
@@ -134,6 +134,7 @@ def _play(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> 
 
 
 def _evaluate(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> dict[str, Any]:
+    from shared_utils.file_utils import ensure_output_dir, write_json_atomic
     from snake_game.positions import SHIPPED, load_positions, shipped_sizes
     from workflows.snake_evaluation import Measurement, evaluate_players, write_report
 
@@ -155,32 +156,34 @@ def _evaluate(args: argparse.Namespace, config: ToolkitConfig, console: Console)
         config.evaluation.bootstrap_resamples,
         config.common.seed,
     )
-    players = [_contestant(name, config, console) for name in names]
-    with console.progress(plan.games * len(players), "snake evaluate") as progress:
-        summary = evaluate_players(players, plan, progress.advance)
+    output = ensure_output_dir(Path(args.output_dir)) if args.output_dir else None
+    openers = {name: _opener(name, config, console) for name in names}
+    with console.progress(plan.games * len(openers), "snake evaluate") as progress:
+        summary = evaluate_players(openers, plan, progress.advance)
     for line in write_report(summary):
         console.info(line)
-    if args.output_dir:
-        from shared_utils.file_utils import ensure_output_dir, write_json_atomic
-
-        path = ensure_output_dir(Path(args.output_dir)) / "evaluation.json"
+    if output:
+        path = output / "evaluation.json"
         write_json_atomic(path, summary)
         console.info(f"all figures: {path}")
         return {**summary, "output": str(path)}
     return summary
 
 
-def _contestant(name: str, config: ToolkitConfig, console: Console, new_tokens: int | None = None) -> Contestant:
-    """Who is meant by a name: a heuristic, the run folder of an agent, or a language model."""
+def _opener(
+    name: str, config: ToolkitConfig, console: Console, new_tokens: int | None = None
+) -> Callable[[], Contestant]:
+    """What loads the player that is meant by a name, which is checked at once; language models are loaded later."""
     from commands.model_argument import naming_known_models, resolve_model
     from shared_utils.errors import LLMToolkitError
     from workflows.snake_agents import agent, is_agent
     from workflows.snake_players import MOVE_TOKENS, heuristic, is_heuristic, language_model
 
     if is_heuristic(name):
-        return heuristic(name)
+        return lambda: heuristic(name)
     if is_agent(name):
-        return agent(name, config.snake.board)
+        player = agent(name, config.snake.board)
+        return lambda: player
     try:
         place = resolve_model(name, config, console)
     except LLMToolkitError as error:
@@ -191,7 +194,11 @@ def _contestant(name: str, config: ToolkitConfig, console: Console, new_tokens: 
         guess = nearest(name, HEURISTICS)
         hint = f"did you mean {guess}? {error.hint}" if guess else f"players: {PLAYERS}; {error.hint}"
         raise type(error)(f"--player {name} is neither a heuristic nor a model: {error.message}", hint=hint) from error
-    with naming_known_models(name, config):
-        return language_model(
-            name, place, config.common.device, config.evaluation.batch_size, new_tokens or MOVE_TOKENS
-        )
+
+    def load() -> Contestant:
+        with naming_known_models(name, config):
+            return language_model(
+                name, place, config.common.device, config.evaluation.batch_size, new_tokens or MOVE_TOKENS
+            )
+
+    return load

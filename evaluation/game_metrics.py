@@ -52,11 +52,17 @@ def share_difference(a: int, n_a: int, b: int, n_b: int, confidence: float = 0.9
 def mean_difference(
     a: Sequence[float], b: Sequence[float], confidence: float = 0.95, resamples: int = 10_000, seed: int = 42
 ) -> Interval:
-    """The mean of `a` minus the mean of `b`, of independent samples, each resampled by itself."""
+    """The mean of `a` minus the mean of `b`, of independent samples, each resampled by itself.
+
+    A single value says nothing about the spread: the bounds are then infinite.
+    """
+    value = float(np.mean(a) - np.mean(b))
+    if min(len(a), len(b)) == 1:
+        return Interval(value, -np.inf, np.inf, confidence, len(a) + len(b))
     rows_a, rows_b = (_resampled_means(values, resamples, seed + index) for index, values in enumerate((a, b)))
     tail = (1 - confidence) / 2
     low, high = np.quantile(rows_a - rows_b, [tail, 1 - tail], method="inverted_cdf")
-    return Interval(float(np.mean(a) - np.mean(b)), float(low), float(high), confidence, len(a) + len(b))
+    return Interval(value, float(low), float(high), confidence, len(a) + len(b))
 
 
 def mean_interval(

@@ -1,6 +1,6 @@
 """Writes the sample world: documents, records for training and evaluation, conversations, the starter model.
 
-Everything is about the Nebbin, a kettle that brews weather. What the documents say stands in
+All but the games of Snake is about the Nebbin, a kettle that brews weather. What the documents say stands in
 facts.yaml as questions and answers; the evaluation questions are worded differently from all
 training questions.
 """
@@ -19,6 +19,8 @@ from shared_utils.file_utils import copy_file_atomic, write_text_atomic
 
 HERE = Path(__file__).resolve().parent
 DOCUMENTS = HERE / "files" / "documents"
+SNAKE_GAMES = HERE / "files" / "snake_games.jsonl"  # written by scripts/make_sample_snake.py
+CUSTOM_ENVIRONMENT = HERE / "files" / "custom_environment.py"
 STARTER_FILES = HERE.parent / "starter_model" / "files"
 FIRST_CONVERSATION = datetime(2024, 3, 4, 9, 30, tzinfo=UTC)
 
@@ -97,6 +99,7 @@ def sample_contents() -> dict[str, str | Path]:
     contents["evaluation.jsonl"] = to_jsonl(evaluation_records(facts))
     contents["preferences.jsonl"] = to_jsonl(preference_pairs(facts))
     contents["conversations.jsonl"] = to_jsonl(conversations())
+    contents |= {path.name: path for path in (SNAKE_GAMES, CUSTOM_ENVIRONMENT)}
     contents["config.yaml"] = CONFIG_YAML
     contents |= {f"starter/{path.name}": path for path in sorted(STARTER_FILES.iterdir()) if path.is_file()}
     return contents

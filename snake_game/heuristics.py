@@ -78,8 +78,7 @@ class AStar(_WayKeeper):
         self._goes_to_apple = way is not None
         if way is not None and (2 * game.hungry > game.patience or tail_is_reachable(_body_after(game, way), game)):
             return way
-        # Not by the apple: eaten on the way, it would make the snake longer than the plan is for.
-        to_tail = _static_way(game, shortest_way, game.body[0], avoid=game.apple)
+        to_tail = _static_way(game, shortest_way, game.body[0])
         if not to_tail:
             return way or []
         self._goes_to_apple = False
@@ -153,13 +152,10 @@ def _static_way(
     game: Game,
     search: Callable[[bytearray, tuple[int, int, int, int], int, int], list[int] | None],
     goal: int | None = None,
-    avoid: int | None = None,
 ) -> list[int]:
     """A way around the snake as it lies to the goal, which is mostly the apple; its tail, which moves on, is free."""
     blocked = bytearray(game.blocked)
     blocked[game.body[0]] = 0
-    if avoid is not None:
-        blocked[avoid] = 1
     return search(blocked, game.deltas, game.body[-1], game.apple if goal is None else goal) or []
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from itertools import pairwise
 from typing import TextIO
 
 from shared_utils.console import printable
 from snake_game.board_text import board_text
-from snake_game.game import Game
+from snake_game.game import DOWN, LEFT, RIGHT, UP, Game
 
 _RESET = "\x1b[0m"
 _HEAD = "\x1b[30;102m"
-_BODY = ("\x1b[42m", "\x1b[48;5;28m")
+_BODY = ("\x1b[30;42m", "\x1b[30;48;5;28m")
+# A line through the snake shows how it lies where it runs along itself; by the sides that it leads to.
+_LINES = {
+    frozenset({UP, DOWN}): "│ ", frozenset({LEFT, RIGHT}): "──", frozenset({UP, RIGHT}): "└─",
+    frozenset({UP, LEFT}): "┘ ", frozenset({DOWN, RIGHT}): "┌─", frozenset({DOWN, LEFT}): "┐ ",
+    frozenset({UP}): "╵ ", frozenset({DOWN}): "╷ ", frozenset({LEFT}): "╴ ", frozenset({RIGHT}): "╶─",
+}  # fmt: skip
 _APPLE = "\x1b[91m"
 _EYES = ("''", " :", "..", ": ")  # by direction; a cell is two characters wide, which makes it about square
 _APPLE_PICTURE = "()"
@@ -49,7 +56,7 @@ class TerminalBoard:
 
 def coloured_board(game: Game) -> str:
     """The board in a frame, drawn with colours of the terminal."""
-    head = game.body[-1]
+    head, lines_by_cell = game.body[-1], _body_lines(game)
     edge = "─" * (2 * game.size)
     lines = [f"┌{edge}┐"]
     for row in range(game.size):
@@ -59,8 +66,18 @@ def coloured_board(game: Game) -> str:
             if cell == head:
                 cells.append(f"{_HEAD}{_EYES[game.direction]}{_RESET}")
             elif game.blocked[cell]:
-                cells.append(f"{_BODY[(row + column) % 2]}  {_RESET}")
+                cells.append(f"{_BODY[(row + column) % 2]}{lines_by_cell[cell]}{_RESET}")
             else:
                 cells.append(f"{_APPLE}{_APPLE_PICTURE}{_RESET}" if cell == game.apple else " ·")
         lines.append(f"│{''.join(cells)}│")
     return "\n".join([*lines, f"└{edge}┘"])
+
+
+def _body_lines(game: Game) -> dict[int, str]:
+    """For each cell of the snake the sides by which it is joined to the next ones, as a drawing."""
+    sides: dict[int, set[int]] = {cell: set() for cell in game.body}
+    for cell, after in pairwise(game.body):
+        direction = game.deltas.index(after - cell)
+        sides[cell].add(direction)
+        sides[after].add(direction ^ 2)
+    return {cell: _LINES[frozenset(joined)] for cell, joined in sides.items()}

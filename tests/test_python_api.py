@@ -49,6 +49,7 @@ NAMES = {
     },
     "deployment": {"ChatInterface": ["generate", "chat"], "ModelRegistry": ["add", "use", "tag", "remove"]},
     "commands": {"TrainingCLIUtils": []},
+    "snake_game": {"Game": ["step", "legal_moves"], "make_heuristic": []},
 }  # fmt: skip
 # Built with their own subjects: the conversation store, evaluation, export.
 LATER = {
@@ -81,7 +82,7 @@ def test_no_promised_name_is_forgotten():
 
 
 @pytest.mark.parametrize(
-    "package", ["shared_utils", "training_methods", "workflows", "deployment", "conversation_data"]
+    "package", ["shared_utils", "training_methods", "workflows", "deployment", "conversation_data", "snake_game"]
 )
 def test_importing_a_package_loads_nothing_heavy_and_lists_its_names(package):
     code = (

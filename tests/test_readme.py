@@ -14,9 +14,12 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGES = ("README.md", "docs/quickstart.md")
+PAGES = ("README.md", "docs/quickstart.md", "docs/snake.md")
 # A real model needs a network, and a whole training needs minutes: the same command, on less.
-SHORTER = {"train-lora": ["--max-steps", "3"], "pipeline": ["--set", "transfer_learning.lora.training.max_steps=3"]}
+SHORTER = {
+    "train-lora": ["--max-steps", "3", "--batch-size", "4"],
+    "pipeline": ["--set", "transfer_learning.lora.training.max_steps=3"],
+}
 
 
 def commands(page: str) -> list[list[str]]:

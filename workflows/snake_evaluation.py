@@ -153,21 +153,30 @@ def _verdict(difference: Interval) -> str:
 
 
 def evaluate_players(
-    players: Sequence[Contestant], plan: Measurement, advance: Callable[[int], None]
+    openers: Mapping[str, Callable[[], Contestant]], plan: Measurement, advance: Callable[[int], None]
 ) -> dict[str, Any]:
-    """All figures of all players, and the comparison of each with the first; what `snake evaluate --json` prints."""
-    results = [play_games(player, plan, advance) for player in players]
-    names = [player.name for player in players]
+    """All figures of all players, and the comparison of each with the first; what `snake evaluate --json` prints.
+
+    Args:
+        openers: name -> what loads the player; one is in memory at a time.
+        plan: how they are measured.
+        advance: told how many games have ended.
+    """
+    results: list[list[GameResult]] = []
+    players: dict[str, dict[str, Any]] = {}
+    for name, load in openers.items():
+        player = load()
+        results.append(play_games(player, plan, advance))
+        players[name] = measure_player(player, plan, results[-1])
+        del player
     return {
         "board": plan.board,
         "games": plan.games,
         "most_score": plan.board**2 - START_LENGTH,
         "confidence": plan.confidence,
         "seed": plan.seed,
-        "players": {
-            player.name: measure_player(player, plan, games) for player, games in zip(players, results, strict=True)
-        },
-        "comparisons": compare_players(names, results, plan),
+        "players": players,
+        "comparisons": compare_players(list(openers), results, plan),
     }
 
 

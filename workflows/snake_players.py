@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared_utils.errors import DataValidationError
 from shared_utils.records import Message
 from snake_game.board_text import INSTRUCTION, parse_answer, question
 from snake_game.game import Game, Move, Player
@@ -48,6 +49,7 @@ class LanguageModelPlayer:
     def __init__(self, model_name: str, device: str = "auto", batch_size: int = 16, max_new_tokens: int = 8) -> None:
         from shared_utils.model_utils import load_model, load_tokenizer
 
+        self._name = model_name
         self._tokenizer = load_tokenizer(model_name)
         self._model: Any = load_model(model_name, device)
         self._batch_size, self._max_new_tokens = batch_size, max_new_tokens
@@ -60,11 +62,32 @@ class LanguageModelPlayer:
         """The model's move in each game."""
         from evaluation.language_metrics import generate_answers
 
-        prompts: list[list[Message]] = [
-            [{"role": "user", "content": f"{INSTRUCTION}\n\n{question(game)}"}] for game in games
-        ]
+        prompts = [messages_about(game) for game in games]
+        self._check_context(prompts[0], games[0].size)
         answers = generate_answers(self._model, self._tokenizer, prompts, self._max_new_tokens, self._batch_size)
         return [Move(parse_answer(text), " ".join(text.split())) for text in answers]
+
+    def _check_context(self, prompt: list[Message], board: int) -> None:
+        """A question that is cut at its beginning has lost the board, and its answer would measure nothing.
+
+        Raises:
+            DataValidationError: the context of the model is too short for boards of this size.
+        """
+        from shared_utils.prompt_formats import encode_prompt
+
+        context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        tokens = len(encode_prompt(self._tokenizer, prompt)) if context is not None else 0
+        if context is not None and tokens + self._max_new_tokens > context:
+            raise DataValidationError(
+                f"a question about a board of {board}x{board} has {tokens} tokens; the context of {self._name} "
+                f"holds {context}",
+                hint="take a smaller --board, or another model",
+            )
+
+
+def messages_about(game: Game) -> list[Message]:
+    """What a language model is asked about a position: what training reads from a record of it, but for the answer."""
+    return [{"role": "user", "content": f"{INSTRUCTION}\n\n{question(game)}"}]
 
 
 def heuristic(name: str) -> Contestant:

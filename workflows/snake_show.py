@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from snake_game.board_text import board_text
-from snake_game.game import DIRECTIONS, Game
+from snake_game.game import Game
 from snake_game.matches import replay
 from snake_game.terminal import TerminalBoard
 from workflows.snake_evaluation import game_seed
@@ -18,6 +18,8 @@ _ENDS = {
     "body": "ran into itself",
     "starved": "given up: no apple for too long",
 }
+_SHORT_ENDS = {"": "", "won": "   won", "wall": "   died", "body": "   died", "starved": "   gave up"}
+_LONGEST_NAME = 16  # characters that the picture has room for
 
 
 class Show:
@@ -49,7 +51,7 @@ class Show:
             self._directions.append(direction)
             game.step(direction)
             if terminal:
-                terminal.show(game, self._caption(game), f"{DIRECTIONS[game.direction]}: {reason}")
+                terminal.show(game, self._caption(game), reason)
         return {
             "score": game.score,
             "steps": game.steps,
@@ -84,8 +86,8 @@ class Show:
         )
 
     def _caption(self, game: Game) -> str:
-        end = f"   {game.end}" if game.end else ""
-        return f"{Path(self._player.name).name}   score {game.score} of {_most(game)}   step {game.steps}{end}"
+        name = Path(self._player.name).name[:_LONGEST_NAME]
+        return f"{name}   score {game.score} of {_most(game)}   step {game.steps}{_SHORT_ENDS[game.end]}"
 
 
 def _most(game: Game) -> int:

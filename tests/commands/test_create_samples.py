@@ -23,6 +23,9 @@ def test_the_samples_are_what_the_other_commands_take(run_command, tmp_path):
     pairs = load_records([tmp_path / "data" / "preferences.jsonl"], to_pair)
     assert len(pairs.records) > 100
     assert not pairs.rejected
+    games = load_records([tmp_path / "data" / "snake_games.jsonl"])
+    assert len(games.records) == 240
+    assert not games.rejected
     load_config([tmp_path / "data" / "config.yaml"])
     assert locate_model(str(tmp_path / "data" / "starter")).kind == "model"
 

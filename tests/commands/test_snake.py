@@ -109,6 +109,14 @@ def test_a_language_model_plays_and_its_unclear_answers_are_counted(run_command,
     assert "ran into the wall; score 0 of 33, 3 steps, 3 invalid moves" in shown.out
 
 
+def test_a_board_that_the_context_of_a_model_does_not_hold_is_told(run_command, tiny_model):
+    """Cut at its beginning, a question would have lost the board."""
+    result = run_command("snake", "evaluate", "--player", tiny_model, "--board", 20, "--games", 1)
+    assert result.code == 1
+    assert "a question about a board of 20x20 has" in result.err
+    assert "holds 512" in result.err
+
+
 def test_a_model_that_has_learnt_the_answers_moves_by_them(tmp_path, run_command):
     """The words of the question are those of the records: a model taught "down" plays down."""
     from snake_game.board_text import INSTRUCTION

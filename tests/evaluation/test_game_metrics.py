@@ -51,3 +51,10 @@ def test_what_games_could_have_shown_by_hand():
 
 def test_of_scores_that_do_not_scatter_nothing_is_claimed():
     assert detectable_differences([3.0] * 10, [3.0] * 10).mean_score is None
+
+
+def test_one_game_shows_no_difference():
+    """Resampled, a single value gives a point; that would be false certainty."""
+    interval = mean_difference([10.0], [12.0, 3.0])
+    assert (interval.low, interval.high) == (-math.inf, math.inf)
+    assert not interval.excludes_zero

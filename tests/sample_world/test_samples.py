@@ -149,3 +149,37 @@ def test_a_changed_file_is_kept_unless_overwriting_is_asked_for(tmp_path):
     replaced = {file.path.name: file.status for file in write_samples(tmp_path, overwrite=True)}
     assert replaced["config.yaml"] == "replaced"
     assert (tmp_path / "config.yaml").read_text(encoding="utf-8") != "mine\n"
+
+
+def test_the_games_of_snake_come_from_their_script():
+    from sample_world.samples import SNAKE_GAMES
+    from scripts.make_sample_snake import sample_games
+
+    assert sample_games() == SNAKE_GAMES.read_text(encoding="utf-8")
+
+
+def test_the_custom_environment_passes_gymnasiums_checker_and_can_be_learnt():
+    """Heating below 84 degrees is a simple rule that does far better than chance."""
+    from gymnasium.utils.env_checker import check_env
+
+    from sample_world.files.custom_environment import HEAT, WAIT, KettleEnv
+
+    check_env(KettleEnv(), skip_render_check=True)
+    env = KettleEnv()
+
+    def mean_return(policy):
+        total = 0.0
+        for seed in range(20):
+            env.action_space.seed(seed)
+            observation, _ = env.reset(seed=seed)
+            over = False
+            while not over:
+                observation, reward, terminated, truncated, _ = env.step(policy(observation))
+                total, over = total + reward, terminated or truncated
+        return total / 20
+
+    by_chance = mean_return(lambda observation: env.action_space.sample())
+    by_rule = mean_return(lambda observation: HEAT if observation[0] < 0.84 else WAIT)
+    print(by_chance, by_rule)
+    assert by_rule > 150
+    assert by_chance < 50

@@ -38,6 +38,13 @@ def test_each_step_of_a_game_is_a_record_that_training_takes(algorithm):
     assert len({row["id"] for row in rows}) == len(rows) == game.steps
 
 
+def test_a_model_is_asked_in_the_words_that_it_was_trained_on():
+    from workflows.snake_players import messages_about
+
+    first = json.loads(next(record_lines("dfs", 6, 42, 3, everything)))
+    assert messages_about(new_game("dfs", 6, 42, 3)[0]) == to_record(first, "here")["messages"][:1]
+
+
 @given(total=st.integers(1, 300), data=st.data())
 def test_a_share_takes_as_many_as_asked_for_evenly_spread(total, data):
     taken = data.draw(st.integers(0, total))

@@ -64,6 +64,14 @@ def test_right_moves_of_a_position_by_hand():
     assert safe_moves(game) == [UP, RIGHT, DOWN]
 
 
+def test_a_snake_that_eats_keeps_its_tail_where_it_is():
+    """The apple is in the corner; the only way out of it is where the snake lies."""
+    game = Game(5, 0)
+    game.set_position([(3, 0), (3, 1), (4, 1), (4, 2)], (4, 0))
+    assert shortest_moves(game) == [DOWN]
+    assert safe_moves(game) == [UP]
+
+
 def write(path, **changes):
     row = {**as_row("x", Game(6, 1)), **changes}
     path.write_text(
