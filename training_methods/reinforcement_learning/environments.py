@@ -150,9 +150,9 @@ def missing_dependency(name: str, message: str) -> ConfigurationError:
     return missing_package(package[1].strip("\"'") if package else "gymnasium[all]", f"the environment {name}")
 
 
-def _broken(name: str, what: str, error: Exception) -> LLMToolkitError:
+def _broken(name: str, done: str, error: Exception, what: str = "environment") -> LLMToolkitError:
     return LLMToolkitError(
-        f"{name} could not be {what}: {type(error).__name__}: {error}", hint="the fault lies in the environment"
+        f"{name} could not be {done}: {type(error).__name__}: {error}", hint=f"the fault lies in the {what}"
     )
 
 
@@ -163,7 +163,7 @@ def environment_class(name: str) -> Any:
         ConfigurationError: there is no such file, module or class.
     """
     place, _, attribute = name.rpartition(":")
-    module = _module_of_file(Path(place)) if place.endswith(".py") else _module_by_name(place)
+    module = module_of(place)
     found = getattr(module, attribute, None)
     if found is None:
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
@@ -175,32 +175,46 @@ def environment_class(name: str) -> Any:
     return found
 
 
-def _module_by_name(name: str) -> ModuleType:
+def module_of(place: str, what: str = "environment") -> ModuleType:
+    """The module that stands before the colon of a name; it is run.
+
+    Args:
+        place: a module, or a path/to/file.py.
+        what: is looked for in it, for errors.
+
+    Raises:
+        ConfigurationError: there is no such file or module, or it needs a package that is missing.
+        LLMToolkitError: it fails while it is run.
+    """
+    return _module_of_file(Path(place), what) if place.endswith(".py") else _module_by_name(place, what)
+
+
+def _module_by_name(name: str, what: str) -> ModuleType:
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module beside the caller, as `python` itself would find it
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise ConfigurationError(f"no module '{name}'", hint="name a file as path/to/file.py:Class") from None
+            raise ConfigurationError(f"no module '{name}'", hint="name a file as path/to/file.py:NAME") from None
         raise missing_package(str(error.name), f"the module {name}") from None
     except Exception as error:
-        raise _broken(name, "imported", error) from error
+        raise _broken(name, "imported", error, what) from error
 
 
-def _module_of_file(path: Path) -> ModuleType:
+def _module_of_file(path: Path, what: str) -> ModuleType:
     if not path.is_file():
         raise ConfigurationError(f"no file {path}", hint="check the path before the colon")
-    name = f"llm_toolkit_environment_{path.stem}"
+    name = f"llm_toolkit_{what}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
-        raise ConfigurationError(f"{path} is no Python file", hint="name it as path/to/file.py:Class")
+        raise ConfigurationError(f"{path} is no Python file", hint="name it as path/to/file.py:NAME")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
-        raise missing_package(str(error.name), f"the environment {path}") from None
+        raise missing_package(str(error.name), f"the {what} {path}") from None
     except Exception as error:
-        raise _broken(str(path), "imported", error) from error
+        raise _broken(str(path), "imported", error, what) from error
     return module
