@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from configs.fields import Override, field_at, literal_choices
+from configs.fields import Override, field_at, leaf_fields, literal_choices
 from shared_utils.errors import ConfigurationError
 from shared_utils.settings import nearest
 
@@ -98,9 +98,17 @@ def overrides_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> l
             typed = value[0] if isinstance(value, list) and len(value) == 1 else value
             path = dest.removeprefix(SETTING_PREFIX)
             path = path.replace(METHOD, args.method) if METHOD in path else path
-            path = path.replace(ALGORITHM, args.algorithm) if ALGORITHM in path else path
+            path = _of_algorithm(path, args.algorithm, flag_by_dest[dest]) if ALGORITHM in path else path
             overrides.append(Override(path, typed, flag_by_dest[dest]))
     return overrides
+
+
+def _of_algorithm(path: str, algorithm: str, flag: str) -> str:
+    """The setting of an algorithm that a flag means; not every algorithm has every one."""
+    own = path.replace(ALGORITHM, algorithm)
+    if own not in {name for name, _ in leaf_fields()}:
+        raise ConfigurationError(f"{flag} is not for --algorithm {algorithm}", hint="leave it out")
+    return own
 
 
 def load_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) -> LoadedConfig:
@@ -117,11 +125,13 @@ def load_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) -> 
 
 
 def _shown_default(path: str, default: object) -> str:
-    """The default in words; those of both algorithms where they differ."""
+    """The default in words; those of all algorithms that have the setting, where they differ."""
     if ALGORITHM in path:
-        other = field_at(path.replace(ALGORITHM, "dqn")).default
-        if other != default:
-            return f"{_shown(default)} for ppo, {_shown(other)} for dqn"
+        declared = dict(leaf_fields())
+        fields = {name: declared.get(path.replace(ALGORITHM, name)) for name in ("ppo", "dqn", "grpo")}
+        shown = {name: _shown(field.default) for name, field in fields.items() if field is not None}
+        if len(set(shown.values())) > 1:
+            return ", ".join(f"{text} for {name}" for name, text in shown.items())
     return _shown(default)
 
 

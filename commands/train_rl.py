@@ -1,4 +1,4 @@
-"""`train-rl`: an agent learns by acting in a gymnasium environment."""
+"""`train-rl`: an agent learns by acting in a gymnasium environment, a language model by rewards of its answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from commands.grpo_options import GRPO, add_grpo_arguments, refuse_grpo_arguments, run_grpo
 from commands.options import ALGORITHM, SETTING_PREFIX, add_setting
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console
@@ -29,7 +30,10 @@ FLAGS = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "--algorithm", choices=list(ALGORITHMS), default="ppo", help="how the agent learns (default ppo)"
+        "--algorithm",
+        choices=[*ALGORITHMS, GRPO],
+        default="ppo",
+        help="how it learns: ppo and dqn are for agents, grpo is for language models (default ppo)",
     )
     add_setting(parser, "--env", "reinforcement_learning.env.id")
     add_setting(parser, "--env-kwargs", "reinforcement_learning.env.kwargs")
@@ -55,10 +59,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="train nothing: measure the agent of this run folder or file on --eval-episodes episodes of other seeds",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
+    add_grpo_arguments(parser)
 
 
 def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Train, then say how good the agent is and what to type next."""
+    if args.algorithm == GRPO:
+        return run_grpo(args, config, _run_dir(args, Path(config.common.output_dir)), console)
+    refuse_grpo_arguments(args)
     if args.evaluate:
         return _evaluate(args, config, console)
     from configs.loader import to_yaml

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from shared_utils.settings import Settings
+from training_methods.reinforcement_learning.grpo_settings import GRPOSettings
 
 Algorithm = Literal["ppo", "dqn"]
 ALGORITHMS: tuple[Algorithm, ...] = ("ppo", "dqn")
@@ -201,6 +202,7 @@ class ReinforcementLearningSettings(Settings):
     env: EnvironmentSettings = Field(default_factory=EnvironmentSettings, description="where agents act")
     ppo: PPOSettings = Field(default_factory=PPOSettings, description="PPO: actor and critic, clipped steps")
     dqn: DQNSettings = Field(default_factory=DQNSettings, description="DQN: action values, replay, target network")
+    grpo: GRPOSettings = Field(default_factory=GRPOSettings, description="GRPO: language models, rewarded answers")
 
     def of(self, algorithm: Algorithm) -> PPOSettings | DQNSettings:
         """The section of one algorithm."""
