@@ -20,6 +20,7 @@ HELP_BY_COMMAND = {
     "train-full": "fine-tune every weight of a model",
     "train-dpo": "teach adapters which of two answers is preferred",
     "snake": "the game of Snake: records of games, games to look at, players measured",
+    "train-rl": "train an agent by reinforcement learning in a gymnasium environment",
     "chat": "talk to a model",
     "models": "the registry of finished models: list, show, use, tag, add, remove",
     "pipeline": "the whole way: documents to a tuned model, measured against the base",

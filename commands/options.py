@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from configs.fields import Override, field_at, literal_choices
+from configs.fields import Override, field_at, leaf_fields, literal_choices
 from shared_utils.errors import ConfigurationError
 from shared_utils.settings import nearest
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SETTING_PREFIX = "setting:"
 METHOD = "{method}"  # in a setting's path: the way of fine-tuning that --method names
+ALGORITHM = "{algorithm}"  # the same for --algorithm
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,16 +71,17 @@ def add_setting(
 
     The text that was typed is checked by the settings, like every other source.
     """
-    field = field_at(path.replace(METHOD, "lora"))
+    field = field_at(path.replace(METHOD, "lora").replace(ALGORITHM, "ppo"))
     text = str(field.description).replace("%", "%%")
-    default = "that of the method" if METHOD in path else _shown(field.default)
-    shown = f"{text} (default {default}; {path.replace(METHOD, 'METHOD')})"
+    default = "that of the method" if METHOD in path else _shown_default(path, field.default)
+    shown = f"{text} (default {default}; {path.replace(METHOD, 'METHOD').replace(ALGORITHM, 'ALGORITHM')})"
     options: dict[str, Any] = {"dest": SETTING_PREFIX + path, "default": argparse.SUPPRESS, "help": shown}
     if field.annotation is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
         return
     choices = literal_choices(field.annotation)
-    options["metavar"] = "{" + ",".join(map(str, choices)) + "}" if choices else _metavar(field.annotation)
+    number = ("X",) if float in getattr(field.annotation, "__args__", ()) else ()
+    options["metavar"] = "{" + ",".join(map(str, (*number, *choices))) + "}" if choices else _metavar(field.annotation)
     if list[str] in getattr(field.annotation, "__args__", ()):
         options["nargs"] = "+"
     parser.add_argument(flag, **options)
@@ -96,8 +98,17 @@ def overrides_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> l
             typed = value[0] if isinstance(value, list) and len(value) == 1 else value
             path = dest.removeprefix(SETTING_PREFIX)
             path = path.replace(METHOD, args.method) if METHOD in path else path
+            path = _of_algorithm(path, args.algorithm, flag_by_dest[dest]) if ALGORITHM in path else path
             overrides.append(Override(path, typed, flag_by_dest[dest]))
     return overrides
+
+
+def _of_algorithm(path: str, algorithm: str, flag: str) -> str:
+    """The setting of an algorithm that a flag means; not every algorithm has every one."""
+    own = path.replace(ALGORITHM, algorithm)
+    if own not in {name for name, _ in leaf_fields()}:
+        raise ConfigurationError(f"{flag} is not for --algorithm {algorithm}", hint="leave it out")
+    return own
 
 
 def load_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) -> LoadedConfig:
@@ -111,6 +122,17 @@ def load_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     preset = getattr(args, "preset", None)
     files = [preset_file(preset), *args.config] if preset else args.config
     return load_config(files, overrides_of(args, parser))
+
+
+def _shown_default(path: str, default: object) -> str:
+    """The default in words; those of all algorithms that have the setting, where they differ."""
+    if ALGORITHM in path:
+        declared = dict(leaf_fields())
+        fields = {name: declared.get(path.replace(ALGORITHM, name)) for name in ("ppo", "dqn", "grpo")}
+        shown = {name: _shown(field.default) for name, field in fields.items() if field is not None}
+        if len(set(shown.values())) > 1:
+            return ", ".join(f"{text} for {name}" for name, text in shown.items())
+    return _shown(default)
 
 
 def _shown(default: object) -> str:

@@ -11,6 +11,7 @@ from document_processing.settings import DocumentProcessingSettings
 from evaluation.settings import ComparisonSettings
 from shared_utils.settings import Settings
 from snake_game.settings import SnakeSettings
+from training_methods.reinforcement_learning.settings import ReinforcementLearningSettings
 from training_methods.transfer_learning.settings import (
     CheckpointSettings,
     EarlyStoppingSettings,
@@ -44,6 +45,9 @@ class ToolkitConfig(Settings):
     )
     transfer_learning: TransferLearningSettings = Field(
         default_factory=TransferLearningSettings, description="fine-tuning of language models"
+    )
+    reinforcement_learning: ReinforcementLearningSettings = Field(
+        default_factory=ReinforcementLearningSettings, description="agents that learn by acting"
     )
     logging: LoggingSettings = Field(
         default_factory=LoggingSettings, description="where the course of a run is recorded"

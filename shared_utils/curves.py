@@ -43,8 +43,8 @@ def write_curves(path: Path, rows: Sequence[dict[str, Any]], title: str, loss_un
     lower.set_xlabel("optimizer step", fontsize=9)
     steps = [row["step"] for row in rows if _is_number(row.get("step"))]
     lower.set_xlim(0, max([*steps, 2]) * 1.02)
-    _make_quiet(upper, most_ticks=6)
-    _make_quiet(lower, most_ticks=3)
+    make_quiet(upper, most_ticks=6)
+    make_quiet(lower, most_ticks=3)
     with atomic_binary_writer(path) as file:
         figure.savefig(file, format="png", metadata={"Software": None})
 
@@ -108,7 +108,8 @@ def _choose_scale(axes: Any, values: Sequence[float]) -> None:
         axes.set_ylim(bottom=0, top=max(values) * 1.08 or 1)
 
 
-def _make_quiet(axes: Any, most_ticks: int) -> None:
+def make_quiet(axes: Any, most_ticks: int) -> None:
+    """Few ticks, a faint grid, no box around the curves."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))

@@ -20,6 +20,7 @@ from gymnasium import spaces
 from shared_utils.errors import ConfigurationError
 from snake_game.board_text import board_text
 from snake_game.game import LARGEST_BOARD, SMALLEST_BOARD, Game
+from snake_game.language_task import SnakeTask
 from snake_game.observations import Kind, action_mask, observation_space, observe
 
 ID = "LLMToolkit/Snake-v0"
@@ -114,6 +115,10 @@ class SnakeEnv(gymnasium.Env[Any, np.int64]):
 
             return np.asarray(draw_game(self._running()).convert("RGB"))
         return None
+
+    def language_task(self) -> SnakeTask:
+        """Positions on this board as questions to a language model, for `train-rl --algorithm grpo`."""
+        return SnakeTask(self._board)
 
     def _running(self) -> Game:
         if self.game is None:

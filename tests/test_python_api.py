@@ -29,6 +29,8 @@ NAMES = {
             "with_strategy", "with_model", "with_lora", "with_qlora", "with_training", "with_output", "build",
         ],
         "ConfigurationTemplate": ["quick_lora", "production_lora", "memory_efficient_qlora", "research_config"],
+        "PPOAgent": ["select_action", "store_transition", "update", "save", "load", "ActorCritic"],
+        "DQNAgent": ["select_action", "store_transition", "update", "save", "load", "DuelingDQNNetwork"],
     },
     "shared_utils": {
         "DataLoaderFactory": ["create_instruction_dataloader"], "MemoryEfficientDataLoader": ["load_in_chunks"],
@@ -49,9 +51,8 @@ NAMES = {
     "commands": {"TrainingCLIUtils": []},
     "snake_game": {"Game": ["step", "legal_moves"], "make_heuristic": []},
 }  # fmt: skip
-# Built with their own subjects: learning by reinforcement, the conversation store, evaluation, export.
+# Built with their own subjects: the conversation store, evaluation, export.
 LATER = {
-    "PPOAgent", "ActorCritic", "DQNAgent", "DuelingDQNNetwork",
     "ConversationDataHandler", "DataCleaner", "DataExporter", "TrainingDataFormatter", "TokenizerUtils", "DatasetBuilder",
     "EvaluationSuite", "ModelComparator", "ONNXConverter", "Deployer", "Switcher",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Training methods: fine-tuning of language models."""
+"""Training methods: fine-tuning of language models, and agents that learn by acting."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from training_methods.llm_trainer import LLMTrainer as LLMTrainer
+    from training_methods.reinforcement_learning.agents.dqn_agent import DQNAgent as DQNAgent
+    from training_methods.reinforcement_learning.agents.ppo_agent import PPOAgent as PPOAgent
     from training_methods.training_config import ConfigurationTemplate as ConfigurationTemplate
     from training_methods.training_config import TrainingConfig as TrainingConfig
     from training_methods.training_config import TrainingConfigBuilder as TrainingConfigBuilder
@@ -21,6 +23,8 @@ _MODULES = {
     "QLoRAFineTuner": "training_methods.transfer_learning.models.qlora_model",
     "FullFineTuner": "training_methods.transfer_learning.models.full_model",
     "LLMTrainer": "training_methods.llm_trainer",
+    "PPOAgent": "training_methods.reinforcement_learning.agents.ppo_agent",
+    "DQNAgent": "training_methods.reinforcement_learning.agents.dqn_agent",
     "PreferencePairs": "training_methods.transfer_learning.preferences.objective",
     "merge_adapter": "training_methods.transfer_learning.adapter_merging",
     "TrainingConfig": "training_methods.training_config",
@@ -29,9 +33,11 @@ _MODULES = {
 }
 __all__ = [
     "ConfigurationTemplate",
+    "DQNAgent",
     "FullFineTuner",
     "LLMTrainer",
     "LoRAFineTuner",
+    "PPOAgent",
     "PreferencePairs",
     "QLoRAFineTuner",
     "TrainingConfig",

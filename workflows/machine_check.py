@@ -39,6 +39,7 @@ EXTRAS = {
     "datasketch": ("dedupe", "leaving out near duplicates"),
     "phonenumbers": ("redact", "replacing private data"),
     "ray": ("ray", "extraction on several machines"),
+    "trl": ("grpo", "training language models by rewards"),
     "liger_kernel": ("cuda", "faster layers on NVIDIA GPUs"),
     "deepspeed": ("deepspeed", "optimizer and weights divided over GPUs, or moved to the memory of the machine"),
 }

@@ -102,7 +102,15 @@ def test_what_a_hub_refuses_is_told_with_what_to_do(kind, message, hint):
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize(("script", "command"), [("train_lora.py", "train-lora"), ("train_qlora.py", "train-qlora")])
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [
+        ("train_lora.py", "train-lora"),
+        ("train_qlora.py", "train-qlora"),
+        ("train_ppo.py", "train-rl"),
+        ("train_dqn.py", "train-rl"),
+    ],
+)
 def test_the_scripts_are_doors_to_the_commands(script, command):
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / script), "--help"], capture_output=True, text=True, check=True

@@ -66,7 +66,7 @@ BROKEN = {
     "empty name": ("transfer_learning: {lora: {model_name: ''}}", "model_name is ''", ""),
     "flat key of a section": ("seed: 3", "unknown key seed", "common.seed"),
     "dotted key": ("common.seed: 3", "unknown key common.seed", ""),
-    "section of a later version": ("reinforcement_learning: {ppo: {gamma: 0.9}}", "unknown key reinforcement", ""),
+    "section of another program": ("rlhf: {ppo: {gamma: 0.9}}", "unknown key rlhf", ""),
 }
 
 

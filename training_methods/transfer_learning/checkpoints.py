@@ -1,129 +1,48 @@
-"""Checkpoints that are whole or absent, and known to be so.
-
-A checkpoint is written into a folder with a temporary name, each file is synced to the disk, a manifest
-with sizes and SHA-256 sums is added, and only then does the folder take its name. Resuming takes the
-newest checkpoint whose files still equal its manifest.
-"""
+"""The checkpoints of fine-tuning: which files one must hold. How they are written and checked is shared."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-from shared_utils.errors import DataValidationError
-from shared_utils.file_utils import TEMPORARY_PREFIX, sha256_of, to_json
+from shared_utils import checkpoint_folders
+from shared_utils.checkpoint_folders import MANIFEST_NAME, Skipped, remove_old, seal, step_of, temporary_path
 
-MANIFEST_NAME = "manifest.json"
+__all__ = [
+    "MANIFEST_NAME",
+    "Skipped",
+    "damage",
+    "newest_valid",
+    "remove_old",
+    "require_valid",
+    "seal",
+    "step_of",
+    "temporary_path",
+]
+
 REQUIRED_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "toolkit_state.json")
 # With several processes each has its random state; where they divide the optimizer, it has other names (FSDP,
 # DeepSpeed): the beginnings of these.
 OTHER_NAMES = {"rng_state.pth": ("rng_state_0.pth",), "optimizer.pt": ("optimizer.bin", "optimizer_", "global_step")}
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A checkpoint that is not used, and why."""
-
-    path: Path
-    reason: str
-
-
-def temporary_path(checkpoint: Path) -> Path:
-    """Where a checkpoint is written before it takes its name."""
-    return checkpoint.with_name(TEMPORARY_PREFIX + checkpoint.name)
-
-
-def seal(draft: Path, checkpoint: Path) -> None:
-    """Sync a finished draft, add its manifest and give it its name."""
-    files = {}
-    for path in sorted(draft.rglob("*")):
-        if path.is_file():
-            _sync(path)
-            files[path.relative_to(draft).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    manifest = draft / MANIFEST_NAME
-    manifest.write_text(to_json({"files": files}, indent=2) + "\n", encoding="utf-8")
-    _sync(manifest)
-    _sync(draft)
-    if checkpoint.exists():  # a damaged one of the same step
-        shutil.rmtree(checkpoint)
-    draft.rename(checkpoint)
-    _sync(checkpoint.parent)
-
-
 def newest_valid(run_dir: Path) -> tuple[Path | None, list[Skipped]]:
     """The newest whole checkpoint of a run, and the damaged ones passed over, newest first."""
-    skipped: list[Skipped] = []
-    for checkpoint in sorted(run_dir.glob("checkpoint-*"), key=step_of, reverse=True):
-        reason = damage(checkpoint)
-        if reason is None:
-            return checkpoint, skipped
-        skipped.append(Skipped(checkpoint, reason))
-    return None, skipped
+    return checkpoint_folders.newest_valid(run_dir, damage)
 
 
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None when every file equals its manifest."""
-    try:
-        listed = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))["files"]
-        expected = {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in listed.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return f"{MANIFEST_NAME} is missing or damaged"
-    for name in REQUIRED_FILES:
-        others = OTHER_NAMES.get(name, ())
-        if name not in expected and not any(other.startswith(others) for other in expected):
-            return f"{name} is missing"
-    for name, (size, digest) in expected.items():
-        path = checkpoint / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != size:
-            return f"{name} has {path.stat().st_size} bytes instead of {size}"
-        if sha256_of(path) != digest:
-            return f"{name} was changed after it was written"
-    return None
+    return checkpoint_folders.manifest_damage(checkpoint, _missing)
 
 
 def require_valid(checkpoint: Path) -> Path:
     """A checkpoint that the user named, or a `DataValidationError` that says what is wrong with it."""
-    if not checkpoint.is_dir():
-        raise DataValidationError(f"no checkpoint at {checkpoint}", hint="name a checkpoint-N folder of the run")
-    reason = damage(checkpoint)
-    if reason:
-        raise DataValidationError(
-            f"{checkpoint} cannot be used: {reason}", hint="use --resume without a name to take the newest whole one"
-        )
-    return checkpoint
+    return checkpoint_folders.require_valid(checkpoint, damage)
 
 
-def remove_old(run_dir: Path, keep: int, best_step: int | None) -> None:
-    """Delete the oldest checkpoints; the newest and the best always stay."""
-    steps = sorted((step_of(path) for path in run_dir.glob("checkpoint-*")), reverse=True)
-    kept = set(steps[:1])
-    if best_step in steps:
-        kept.add(best_step)
-    for step in steps:
-        if len(kept) >= keep:
-            break
-        kept.add(step)
-    for step in steps:
-        if step not in kept:
-            shutil.rmtree(run_dir / f"checkpoint-{step}", ignore_errors=True)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The optimizer step in a checkpoint's name; -1 for a name that has none."""
-    number = checkpoint.name.removeprefix("checkpoint-")
-    return int(number) if number.isdigit() else -1
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder for syncing
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _missing(present: set[str]) -> str | None:
+    for name in REQUIRED_FILES:
+        others = OTHER_NAMES.get(name, ())
+        if name not in present and not any(one.startswith(others) for one in present):
+            return name
+    return None

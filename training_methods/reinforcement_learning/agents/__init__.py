@@ -1,0 +1,1 @@
+"""PPO and DQN: each agent knows arrays and no environment."""
