@@ -24,7 +24,7 @@ from shared_utils.run_lock import run_lock
 from workflows.fine_tuning_outputs import finish_run, run_record, run_summary
 from workflows.fine_tuning_request import FineTuneRequest, TrainingData, load_training_data, resume_command
 from workflows.preference_start import from_whole_model
-from workflows.run_folder import RUN_FILE, finished_result, refuse_foreign_files
+from workflows.run_folder import RUN_FILE, checkpoint_to_resume, finished_result, refuse_foreign_files
 from workflows.training_data import show_examples, tell_memory, tell_records, tell_sources
 
 CACHE_NAME = ".cache"  # in the run folder: encoded records, which can be deleted at any time
@@ -147,7 +147,7 @@ def _train(request: FineTuneRequest, data: TrainingData, console: Console) -> di
     started = time.time()
     if request.settings.model_name == STARTER:
         console.info(STARTER_NOTICE)
-    resume_from = from_main(lambda: _checkpoint_to_resume(request, console))
+    resume_from = from_main(lambda: checkpoint_to_resume(request.resume, request.run_dir, console))
     tuner = together(lambda: _build_tuner(request, console))
     precision = tuner.use_precision(stored_precision(resume_from) or request.settings.training.precision)
     train, held_out = main_first(lambda: _encode(request, tuner, data, console, request.run_dir / CACHE_NAME))
@@ -236,17 +236,3 @@ def _tell_plan(console: Console, request: FineTuneRequest, data: TrainingData, t
     plan = plan_memory(tuner, train, training)
     tell_memory(console, plan)
     return plan
-
-
-def _checkpoint_to_resume(request: FineTuneRequest, console: Console) -> Path | None:
-    from training_methods.transfer_learning import checkpoints
-
-    if request.resume is None:
-        return None
-    if request.resume:
-        return checkpoints.require_valid(Path(request.resume))
-    newest, skipped = checkpoints.newest_valid(request.run_dir)
-    for one in skipped:
-        console.warn(f"{one.path} is passed over: {one.reason}")
-    console.info(f"going on from {newest}" if newest else "no whole checkpoint yet; starting from the beginning")
-    return newest

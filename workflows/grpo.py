@@ -21,7 +21,7 @@ from workflows.grpo_outputs import finish_run, run_record
 from workflows.grpo_questions import QuestionSet, load_questions, order_of_run
 from workflows.grpo_request import GRPORequest, resume_command
 from workflows.preference_start import whole_model
-from workflows.run_folder import RUN_FILE, finished_result, refuse_foreign_files
+from workflows.run_folder import RUN_FILE, checkpoint_to_resume, finished_result, refuse_foreign_files
 
 MEASURED_TOGETHER = 32  # questions answered at once before and after the training
 EXAMPLES = 8  # answers that a dry run asks for
@@ -114,7 +114,7 @@ class _Run:
             console.info(STARTER_NOTICE)
         name = whole_model(request.settings.model_name, console)
         locate_base(name)
-        checkpoint = _checkpoint_to_resume(request, console)
+        checkpoint = checkpoint_to_resume(request.resume, request.run_dir, console)
         self.request = _with_model(request, name)
         tuner = self.build_tuner()
         record = run_record(self.request, identity, started)
@@ -129,8 +129,8 @@ class _Run:
         with metrics_logger(request.run_dir, request.logging, checkpoint) as metrics, stop:
             trainer = self._trainer(tuner, metrics, stop)
             self._train(trainer, checkpoint)
-        if stop.signal_number is not None:
-            raise Interrupted(stop.signal_number, hint=f"go on with: {resume_command(request)}")
+        if stop.number is not None:
+            raise Interrupted(stop.number, hint=f"go on with: {resume_command(request)}")
         after = self.measured(tuner, self.questions.held_out)
         return finish_run(self.request, self.questions, tuner, trainer, before, after, record, checkpoint)
 
@@ -225,17 +225,3 @@ def _check_lengths(tuner: Any, questions: list[Question], length: int, name: str
                 f"{question.id} has {tokens} tokens and its answer up to {length}, but {name} reads at most {limit}",
                 hint="use --max-completion-length, shorter questions, a smaller board, or a model that reads more",
             )
-
-
-def _checkpoint_to_resume(request: GRPORequest, console: Console) -> Path | None:
-    from training_methods.transfer_learning import checkpoints
-
-    if request.resume is None:
-        return None
-    if request.resume:
-        return checkpoints.require_valid(Path(request.resume))
-    newest, skipped = checkpoints.newest_valid(request.run_dir)
-    for one in skipped:
-        console.warn(f"{one.path} is passed over: {one.reason}")
-    console.info(f"going on from {newest}" if newest else "no whole checkpoint yet; starting from the beginning")
-    return newest

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from shared_utils.console import Console
@@ -71,8 +69,9 @@ def dry_run(request: AgentRequest, console: Console) -> dict[str, object]:
 
 def register_own_environments() -> None:
     """Make the toolkit's own environments, whose ids begin with LLMToolkit/, known to gymnasium."""
-    if find_spec("snake_game") is not None:
-        import_module("snake_game.environment").register()
+    from snake_game.environment import register
+
+    register()
 
 
 def _check_limits(request: AgentRequest) -> None:

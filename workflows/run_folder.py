@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared_utils.console import Console
 from shared_utils.errors import DataValidationError, LLMToolkitError
 from shared_utils.file_utils import TEMPORARY_PREFIX
 
@@ -92,6 +93,30 @@ def newest_unfinished(runs_dir: Path, method: str) -> Path:
         except ValueError:
             continue
     raise LLMToolkitError(f"no unfinished run in {runs_dir}", hint="name the run folder with --output-dir")
+
+
+def checkpoint_to_resume(resume: str | None, run_dir: Path, console: Console) -> Path | None:
+    """The checkpoint of a model that a continuation starts from; None begins anew.
+
+    Args:
+        resume: None for a new run, a path, or an empty text for the newest whole checkpoint of the run folder.
+        run_dir: the run folder.
+        console: told what is passed over.
+
+    Raises:
+        DataValidationError: the one named is damaged or missing.
+    """
+    from training_methods.transfer_learning import checkpoints
+
+    if resume is None:
+        return None
+    if resume:
+        return checkpoints.require_valid(Path(resume))
+    newest, skipped = checkpoints.newest_valid(run_dir)
+    for one in skipped:
+        console.warn(f"{one.path} is passed over: {one.reason}")
+    console.info(f"going on from {newest}" if newest else "no whole checkpoint yet; starting from the beginning")
+    return newest
 
 
 def save_model(run_dir: Path, tuner: FineTuner) -> None:

@@ -181,7 +181,7 @@ class FineTuner(ABC):
         self._before_training(trainer)
         with stop, metrics:
             trainer.mean_train_loss = trainer.train_from(resume_from)
-        self.stopped_by = stop.signal_number
+        self.stopped_by = stop.number
         if self.stopped_by is None and settings.early_stopping.restore_best_weights:
             trainer.restore_best()
         if trainer.launch.divides_weights:

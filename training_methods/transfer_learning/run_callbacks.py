@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from shared_utils.processes import gathered, process_count
+from shared_utils.processes import gathered
+from shared_utils.stop_signals import StopSignals
 
-ECHO_SECONDS = 5.0
 RECENT_STEPS = 21  # the speed shown is that of so many steps, less one
 
 
-class StopOnSignal(TrainerCallback):
+class StopOnSignal(StopSignals, TrainerCallback):
     """Ctrl-C or SIGTERM: the step ends, a checkpoint is written, the run stops; a second one ends at once.
 
-    Of several processes all stop after the same step, whichever of them heard the signal. A launcher passes on
-    a signal that its processes may have got already, so what follows at once counts as the same.
+    Of several processes all stop after the same step, whichever of them heard the signal.
     """
-
-    def __init__(self) -> None:
-        self.signal_number: int | None = None
-        self._heard_at = 0.0
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> StopOnSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._previous[number] = signal.signal(number, self._note)
-            except ValueError:  # not the main thread: whoever embeds us listens
-                pass
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_number is not None:
-            if process_count() > 1 and time.monotonic() - self._heard_at < ECHO_SECONDS:
-                return
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.signal_number, self._heard_at = number, time.monotonic()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """Ask the library to save and stop."""
-        self.signal_number = max(gathered(self.signal_number or 0)) or None
-        if self.signal_number is not None:
+        self.number = max(gathered(self.number or 0)) or None
+        if self.number is not None:
             control.should_save = True
             control.should_training_stop = True
         return control
