@@ -9,7 +9,7 @@ demo: install
 	$(BIN)/python main.py pipeline --output-dir outputs/demo --preset tiny_cpu
 
 test: install-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: install-dev lint types test
 
