@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from configs.fields import Override, field_at, leaf_fields, literal_choices
@@ -60,6 +62,33 @@ def add_global_options(parser: argparse.ArgumentParser) -> None:
     add_setting(group, "--log-level", "common.log_level")
     group.add_argument("--json", action="store_true", help="stdout holds one JSON object, the summary")
     group.add_argument("--quiet", action="store_true", help="no progress, no log below warning")
+
+
+def add_run_options(parser: argparse.ArgumentParser, preset: str) -> None:
+    """Add what every training takes to begin and to go on; `preset` is the one that the help names."""
+    parser.add_argument(
+        "--preset", metavar="NAME", help=f"ready-made settings from configs/presets, for example {preset}"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="CHECKPOINT",
+        help="go on from the newest whole checkpoint, or this one",
+    )
+
+
+def run_dir_of(method: str, args: argparse.Namespace, runs_dir: Path) -> Path:
+    """Where the run writes: as asked, where the run to be resumed stands, or a new folder."""
+    from workflows.run_folder import newest_unfinished
+
+    if args.output_dir:
+        return Path(args.output_dir)
+    if args.resume:
+        return Path(args.resume).parent
+    if args.resume is not None:
+        return newest_unfinished(runs_dir, method)
+    return runs_dir / f"{method}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def add_setting(

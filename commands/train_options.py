@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
-from commands.options import add_setting
+from commands.options import add_run_options, add_setting, run_dir_of
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console
 from training_methods.transfer_learning.settings import Method
@@ -70,16 +69,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, method: Method) -> N
             default=argparse.SUPPRESS,
             help=f"compute in {name}",
         )
-    parser.add_argument(
-        "--preset", metavar="NAME", help="ready-made settings from configs/presets, for example tiny_cpu"
-    )
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="CHECKPOINT",
-        help="go on from the newest whole checkpoint, or this one",
-    )
+    add_run_options(parser, preset="tiny_cpu")
     parser.add_argument(
         "--show-example",
         type=_count,
@@ -144,16 +134,3 @@ def _weight(text: str) -> float:
     if not 0 <= weight < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is not a number of 0 or more")
     return weight
-
-
-def run_dir_of(method: Method, args: argparse.Namespace, runs_dir: Path) -> Path:
-    """Where the run writes: as asked, where the run to be resumed stands, or a new folder."""
-    from workflows.run_folder import newest_unfinished
-
-    if args.output_dir:
-        return Path(args.output_dir)
-    if args.resume:
-        return Path(args.resume).parent
-    if args.resume is not None:
-        return newest_unfinished(runs_dir, method)
-    return runs_dir / f"{method}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 from commands.grpo_options import GRPO, add_grpo_arguments, refuse_grpo_arguments, run_grpo
-from commands.options import ALGORITHM, SETTING_PREFIX, add_setting
+from commands.options import ALGORITHM, SETTING_PREFIX, add_run_options, add_setting, run_dir_of
 from configs.schema import ToolkitConfig
 from shared_utils.console import CommandResult, Console
 from training_methods.reinforcement_learning.settings import ALGORITHMS
@@ -43,16 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--record-video", action="store_true", help="write episode.gif, an episode of the finished agent"
     )
     parser.add_argument("--onnx", action="store_true", help="write policy.onnx, too, checked against the agent")
-    parser.add_argument(
-        "--preset", metavar="NAME", help="ready-made settings from configs/presets, for example cartpole_ppo"
-    )
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="CHECKPOINT",
-        help="go on from the newest whole checkpoint, or this one",
-    )
+    add_run_options(parser, preset="cartpole_ppo")
     parser.add_argument(
         "--evaluate",
         metavar="RUN",
@@ -65,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> CommandResult:
     """Train, then say how good the agent is and what to type next."""
     if args.algorithm == GRPO:
-        return run_grpo(args, config, _run_dir(args, Path(config.common.output_dir)), console)
+        return run_grpo(args, config, run_dir_of(args.algorithm, args, Path(config.common.output_dir)), console)
     refuse_grpo_arguments(args)
     if args.evaluate:
         return _evaluate(args, config, console)
@@ -76,7 +66,7 @@ def run(args: argparse.Namespace, config: ToolkitConfig, console: Console) -> Co
     config = _as_long_as_typed(args, config)
     section = config.reinforcement_learning
     request = AgentRequest(
-        run_dir=_run_dir(args, Path(config.common.output_dir)),
+        run_dir=run_dir_of(args.algorithm, args, Path(config.common.output_dir)),
         algorithm=args.algorithm,
         environment=section.env,
         settings=section.of(args.algorithm),
@@ -144,16 +134,3 @@ def _verdict(summary: dict[str, Any]) -> str:
     if summary["solve_at"] is None:
         return ""
     return f": {'solved' if summary['solved'] else 'not solved'} (at {summary['solve_at']:g})"
-
-
-def _run_dir(args: argparse.Namespace, runs_dir: Path) -> Path:
-    """Where the run writes: as asked, where the run to be resumed stands, or a new folder."""
-    from workflows.run_folder import newest_unfinished
-
-    if args.output_dir:
-        return Path(args.output_dir)
-    if args.resume:
-        return Path(args.resume).parent
-    if args.resume is not None:
-        return newest_unfinished(runs_dir, args.algorithm)
-    return runs_dir / f"{args.algorithm}-{time.strftime('%Y%m%d-%H%M%S')}"

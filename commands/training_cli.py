@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands.options import Parser, add_global_options, load_settings
+from commands.options import Parser, add_global_options, load_settings, run_dir_of
 from commands.requests import with_settled_model
-from commands.train_options import add_training_arguments, run_dir_of
+from commands.train_options import add_training_arguments
 from shared_utils.console import Console
 from training_methods.training_config import TrainingConfig
 from training_methods.transfer_learning.settings import Method
