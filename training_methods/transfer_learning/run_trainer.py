@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from transformers import (
     EarlyStoppingCallback,
-    Trainer,
     TrainerControl,
     TrainingArguments,
 )
@@ -37,6 +36,7 @@ from shared_utils.processes import (
 from shared_utils.training_utils import MetricsLogger, TrainingMetrics
 from training_methods.transfer_learning import checkpoints
 from training_methods.transfer_learning.dataset import EncodedDataset, RandomOrderSampler
+from training_methods.transfer_learning.drafting_trainer import DraftingTrainer
 from training_methods.transfer_learning.fast_step.packing import without_records
 from training_methods.transfer_learning.fast_step.training_step import FastStep
 from training_methods.transfer_learning.launch import current_launch
@@ -50,7 +50,7 @@ from training_methods.transfer_learning.step_shares import StepShares, share_loa
 STATE_NAME = "toolkit_state.json"
 
 
-class RunTrainer(Trainer):
+class RunTrainer(DraftingTrainer):
     """Trains on an `EncodedDataset` and writes a run folder's checkpoints and `metrics.jsonl`.
 
     Args:
@@ -276,7 +276,7 @@ class RunTrainer(Trainer):
         final = self.run_dir / f"checkpoint-{self.state.global_step}"
         draft_root = checkpoints.temporary_path(final)
         from_main(lambda: shutil.rmtree(draft_root, ignore_errors=True))
-        self._checkpoint_root: Path | None = draft_root
+        self._checkpoint_root = draft_root
         try:
             super()._save_checkpoint(model, trial)  # every process adds its random state
             if self.state.best_global_step:  # the library may have named the draft
@@ -299,16 +299,6 @@ class RunTrainer(Trainer):
         (draft / STATE_NAME).write_text(to_json(state), encoding="utf-8")
         checkpoints.seal(draft, final)
         checkpoints.remove_old(self.run_dir, self.max_checkpoints, self.state.best_global_step)
-
-    def _get_output_dir(self, trial: Any) -> str:
-        # While a checkpoint is written, the library must write below the draft.
-        root = getattr(self, "_checkpoint_root", None)
-        return str(root) if root is not None else str(super()._get_output_dir(trial))
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        # A pickle of the arguments; config.yaml and run.json say the same without running code.
-        Path(output_dir or self.args.output_dir, "training_args.bin").unlink(missing_ok=True)
 
     def _own_state(self) -> dict[str, object]:
         return {

@@ -29,6 +29,7 @@ from shared_utils.training_utils import MetricsLogger, TrainingMetrics
 from training_methods.reinforcement_learning.grpo_settings import GRPOSettings
 from training_methods.reinforcement_learning.language_models.rewards import Judge
 from training_methods.transfer_learning import checkpoints
+from training_methods.transfer_learning.drafting_trainer import DraftingTrainer
 from training_methods.transfer_learning.run_errors import in_our_words, save_error
 from training_methods.transfer_learning.run_metrics import peak_memory_bytes
 from training_methods.transfer_learning.run_trainer import STATE_NAME
@@ -94,7 +95,7 @@ def grpo_arguments(run_dir: Path, settings: GRPOSettings, length: int, device: t
     )
 
 
-class GRPORunTrainer(GRPOTrainer):
+class GRPORunTrainer(DraftingTrainer, GRPOTrainer):
     """Trains a model with adapters by the rewards of its answers.
 
     Args:
@@ -129,7 +130,6 @@ class GRPORunTrainer(GRPOTrainer):
         self._prompt_ids: dict[int, list[int]] = {}
         self._start_time = time.monotonic()
         self._seconds_before = 0.0
-        self._checkpoint_root: Path | None = None
         # All that ends an answer elsewhere in the toolkit ends it here.
         model.generation_config.eos_token_id = stop_token_ids(tokenizer)
         super().__init__(
@@ -223,16 +223,6 @@ class GRPORunTrainer(GRPOTrainer):
         finally:
             self._checkpoint_root = None
             shutil.rmtree(draft_root, ignore_errors=True)
-
-    def _get_output_dir(self, trial: Any) -> str:
-        # While a checkpoint is written, the library must write below the draft.
-        root = getattr(self, "_checkpoint_root", None)
-        return str(root) if root is not None else str(super()._get_output_dir(trial))
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        # A pickle of the arguments; config.yaml and run.json say the same without running code.
-        Path(output_dir or self.args.output_dir, "training_args.bin").unlink(missing_ok=True)
 
     def train_from(self, checkpoint: Path | None, seconds_before: float = 0.0) -> None:
         """Train to the end, from the start or from a checkpoint.
